@@ -1,0 +1,66 @@
+"""Bytes to messages and back. The only place that knows the wire is JSON."""
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+import orjson
+
+from shared.contracts.errors import MalformedMessage
+from shared.contracts.events import EVENT_TYPES, Event
+from shared.contracts.symbols import Symbol
+
+T = TypeVar("T")
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+class _Head(msgspec.Struct):
+    type: str
+
+
+_HEAD: Final = msgspec.json.Decoder(_Head)
+
+
+def encode(message: object) -> bytes:
+    """Compact JSON; times in UTC with `Z`; a float that is not finite becomes null."""
+    return orjson.dumps(message, option=orjson.OPT_UTC_Z)
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Read a message of one kind, ignoring fields it does not know.
+
+    An empty payload reads as `{}`, so that `nats pub SUBJECT ''` is a request with every default.
+
+    Raises:
+        MalformedMessage: not JSON, or a field that is missing or of the wrong shape; it says which.
+        InvalidSymbol: a symbol outside the grammar.
+    """
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_symbol)
+    try:
+        message: T = decoder.decode(data.strip() or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise MalformedMessage(str(exc)) from exc
+    return message
+
+
+def decode_event(data: bytes) -> Event:
+    """Read any event.
+
+    Raises:
+        MalformedMessage: not an event, or of a type this version does not know.
+        InvalidSymbol: a symbol outside the grammar.
+    """
+    try:
+        kind = EVENT_TYPES.get(_HEAD.decode(data).type)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise MalformedMessage(str(exc)) from exc
+    if kind is None:
+        raise MalformedMessage("an event of a type this version does not know")
+    return decode(data, kind)
+
+
+def _symbol(kind: type, value: object) -> object:
+    if kind is Symbol and isinstance(value, str):
+        return Symbol(value)
+    raise TypeError(f"expected {kind.__name__.lower()}, got {type(value).__name__}")

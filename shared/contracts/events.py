@@ -1,0 +1,229 @@
+"""Facts published on the bus: past tense, immutable, one class per subject.
+
+The subject is `evertrain.event.<type>`, with the symbol's token behind it where there is one.
+Adding an optional field keeps `v`. Any other change is a new class; the old one stays, with its
+golden file, for as long as the stream may hold it. Readers ignore fields they do not know.
+
+`id` is derived from what happened, not from when it was said, so that saying it twice is one event.
+"""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Literal, get_args
+
+from shared.contracts.records import LockHolder, Problem
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Mode, Source, Timeframe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Event:
+    v: Literal[1] = 1
+    id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequested(_Event):
+    """A request became a run. From the coordinating trainer; for gateway and people."""
+
+    type: Literal["run.requested"] = "run.requested"
+    run_id: str
+    mode: Mode
+    source: Source
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(_Event):
+    """The run holds the training lock. From the coordinating trainer."""
+
+    type: Literal["run.started"] = "run.started"
+    run_id: str
+    mode: Mode
+    source: Source
+    total: int
+    batches: int
+    holder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunProgressed(_Event):
+    """A job of the run ended. Counts are of jobs that ended. From the coordinating trainer."""
+
+    type: Literal["run.progressed"] = "run.progressed"
+    run_id: str
+    mode: Mode
+    source: Source
+    total: int
+    done: int
+    failed: int
+    skipped: int
+    batch: int
+    batches: int
+    progress_pct: float
+    eta_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCompleted(_Event):
+    """Every job of the run ended, well or badly. From the coordinating trainer."""
+
+    type: Literal["run.completed"] = "run.completed"
+    run_id: str
+    mode: Mode
+    source: Source
+    total: int
+    done: int
+    failed: int
+    skipped: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailed(_Event):
+    """The run as a whole could not go on. From the coordinating trainer."""
+
+    type: Literal["run.failed"] = "run.failed"
+    run_id: str
+    mode: Mode
+    source: Source
+    error: Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSkipped(_Event):
+    """The run did not start: nothing was due, or `lock` shows who trains. From the coordinator."""
+
+    type: Literal["run.skipped"] = "run.skipped"
+    run_id: str
+    mode: Mode
+    source: Source
+    reason: str
+    lock: LockHolder | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStarted(_Event):
+    """A worker began with one symbol. From that trainer."""
+
+    type: Literal["job.started"] = "job.started"
+    run_id: str
+    symbol: Symbol
+    mode: Mode
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProgressed(_Event):
+    """A job entered a stage: reading, features, validating, fitting, checking, promoting."""
+
+    type: Literal["job.progressed"] = "job.progressed"
+    run_id: str
+    symbol: Symbol
+    stage: str
+    progress_pct: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCompleted(_Event):
+    """A job ended with a promoted model. From the worker."""
+
+    type: Literal["job.completed"] = "job.completed"
+    run_id: str
+    symbol: Symbol
+    model_version: str
+    avg_roc_auc: float | None
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailed(_Event):
+    """A job ended without a model; the live model stays. From the worker."""
+
+    type: Literal["job.failed"] = "job.failed"
+    run_id: str
+    symbol: Symbol
+    error: Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSkipped(_Event):
+    """A job had nothing to do. From the worker."""
+
+    type: Literal["job.skipped"] = "job.skipped"
+    run_id: str
+    symbol: Symbol
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPromoted(_Event):
+    """A model went live. From the worker; the predictor follows the registry itself."""
+
+    type: Literal["model.promoted"] = "model.promoted"
+    run_id: str
+    symbol: Symbol
+    model_version: str
+    previous_version: str | None
+    token: int
+    avg_roc_auc: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionUpdated(_Event):
+    """A newer prediction is in KV `evertrain_predictions`. From a predictor."""
+
+    type: Literal["prediction.updated"] = "prediction.updated"
+    symbol: Symbol
+    model_version: str
+    candle_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandlesUpdated(_Event):
+    """New candles are in the store; the newest is repeated here. From the scheduler."""
+
+    type: Literal["candles.updated"] = "candles.updated"
+    symbol: Symbol
+    timeframe: Timeframe
+    added: int
+    candle_at: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefused(_Event):
+    """A message was parked in EVERTRAIN_DEAD because it can never be handled."""
+
+    type: Literal["request.refused"] = "request.refused"
+    subject: str
+    error: Problem
+
+
+Event = (
+    RunRequested
+    | RunStarted
+    | RunProgressed
+    | RunCompleted
+    | RunFailed
+    | RunSkipped
+    | JobStarted
+    | JobProgressed
+    | JobCompleted
+    | JobFailed
+    | JobSkipped
+    | ModelPromoted
+    | PredictionUpdated
+    | CandlesUpdated
+    | RequestRefused
+)
+
+#: The class of each `type`.
+EVENT_TYPES: dict[str, type[Event]] = {
+    next(str(f.default) for f in fields(cls) if f.name == "type"): cls for cls in get_args(Event)
+}

@@ -1,0 +1,109 @@
+"""What may be asked over NATS: work to be done, and questions with an answer.
+
+Unknown fields are ignored; a field with a default may be left out, so `{}` and an empty payload
+are valid wherever every field has one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from shared.contracts.records import TrainingPlan
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Horizon, Mode, Source, Status, Timeframe
+
+RunId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """`evertrain.train.<mode>`: train these symbols, or whatever the mode makes due.
+
+    `request_id` becomes the run's id; without it the id is made of the message's place in the
+    stream, so that a redelivery is the same run.
+    """
+
+    symbols: tuple[Symbol, ...] | None = None
+    batch_size: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    source: Source = Source.MANUAL
+    request_id: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOrder:
+    """`evertrain.job.<symbol>`: one symbol of a run, for any worker."""
+
+    run_id: RunId
+    symbol: Symbol
+    mode: Mode
+    source: Source
+    timeframe: Timeframe
+    horizons: tuple[Horizon, ...]
+    plan: TrainingPlan
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """`evertrain.scheduler.plan`: which symbols does this mode make due now?"""
+
+    mode: Mode
+    symbols: tuple[Symbol, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedJob:
+    """One symbol that is due, and how much of it: a cycle mixes full and incremental jobs."""
+
+    symbol: Symbol
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictRequest:
+    """`evertrain.predictor.get`"""
+
+    symbol: Symbol
+    horizon: Horizon | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopRequest:
+    """`evertrain.predictor.top`"""
+
+    n: Limit = 20
+    horizon: Horizon | None = None
+    sort: Literal["confidence", "expected_return"] = "confidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsRequest:
+    """`evertrain.scheduler.jobs`: newest first; `before` is the cursor of the page before."""
+
+    symbol: Symbol | None = None
+    status: Status | None = None
+    run_id: RunId | None = None
+    limit: Limit = 100
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsRequest:
+    """`evertrain.scheduler.runs`: newest first; with `run_id`, that run alone."""
+
+    run_id: RunId | None = None
+    limit: Limit = 100
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandlesRequest:
+    """`evertrain.scheduler.candles`: the summaries of every series."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingStatusRequest:
+    """`evertrain.scheduler.status`"""

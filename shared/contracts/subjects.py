@@ -1,0 +1,67 @@
+"""The names of everything on the bus. Nothing else builds a subject, a key or a stream name."""
+
+from typing import Final
+
+from shared.contracts.events import Event
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Mode
+
+REQUESTS: Final = "EVERTRAIN_REQUESTS"
+JOBS: Final = "EVERTRAIN_JOBS"
+EVENTS: Final = "EVERTRAIN_EVENTS"
+DEAD: Final = "EVERTRAIN_DEAD"
+CLOCK: Final = "EVERTRAIN_CLOCK"
+
+LOCKS: Final = "evertrain_locks"
+MODELS: Final = "evertrain_models"
+CANDLES: Final = "evertrain_candles"
+PREDICTIONS: Final = "evertrain_predictions"
+CONFIG: Final = "evertrain_config"
+TICKS: Final = "evertrain_ticks"
+RUNS: Final = "evertrain_runs"
+ARTIFACTS: Final = "evertrain_artifacts"
+
+#: Keys.
+TRAINING_LOCK: Final = "training"
+UNIVERSE: Final = "universe"
+
+ALL_EVENTS: Final = "evertrain.event.>"
+
+
+def train(mode: Mode) -> str:
+    return f"evertrain.train.{mode}"
+
+
+def job(symbol: Symbol) -> str:
+    return f"evertrain.job.{symbol.token}"
+
+
+def event(fact: Event) -> str:
+    """`evertrain.event.<type>`, and the symbol's token where the event is about one."""
+    symbol: Symbol | None = getattr(fact, "symbol", None)
+    return f"evertrain.event.{fact.type}" + (f".{symbol.token}" if symbol else "")
+
+
+def dead(stream: str) -> str:
+    """Where what could not be handled is parked, by the stream it came from."""
+    return f"evertrain.dead.{stream}"
+
+
+def schedule(name: str) -> str:
+    return f"evertrain.schedule.{name}"
+
+
+def tick(name: str) -> str:
+    return f"evertrain.tick.{name}"
+
+
+def run_key(run_id: str) -> str:
+    return f"run.{run_id}"
+
+
+def job_key(run_id: str, symbol: Symbol) -> str:
+    return f"job.{run_id}.{symbol.token}"
+
+
+def symbol_lock(symbol: Symbol) -> str:
+    return f"symbol.{symbol.token}"
