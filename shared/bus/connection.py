@@ -1,0 +1,204 @@
+"""The connection to NATS: endless reconnects, and word of each one."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from shared.bus.embedded import find_address
+from shared.contracts.errors import Unavailable
+from shared.runtime.backoff import backoff
+from shared.runtime.settings import Environment
+
+log = logging.getLogger(__name__)
+
+#: Half-open connections are noticed after about two of these; the library's default is minutes.
+_PING_S = 3
+_PENDING_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatsOptions:
+    """Where NATS is and who we are there. `credentials`, `ca`: files."""
+
+    servers: tuple[str, ...]
+    user: str | None = None
+    password: str | None = None
+    credentials: Path | None = None
+    ca: Path | None = None
+    replicas: int = 1
+
+    @classmethod
+    def read(cls, env: Environment) -> "NatsOptions":
+        """From NATS_URL and its companions, or else the embedded server of the data directory.
+
+        Raises:
+            Unavailable: neither is there.
+            InvalidSetting: NATS_REPLICAS is out of range.
+        """
+        urls = env.optional("NATS_URL") or find_address(env.data_dir())
+        if urls is None:
+            raise Unavailable("no NATS server: run `evertrain up`, or set NATS_URL")
+        credentials, ca = env.optional("NATS_CREDS"), env.optional("NATS_CA")
+        return cls(
+            servers=tuple(url.strip() for url in urls.split(",")),
+            user=env.optional("NATS_USER"),
+            password=env.optional("NATS_PASSWORD"),
+            credentials=Path(credentials) if credentials else None,
+            ca=Path(ca) if ca else None,
+            replicas=env.integer("NATS_REPLICAS", 1, least=1, most=5),
+        )
+
+
+class Connection:
+    """A NATS client that never gives up, shared by everything in the process."""
+
+    def __init__(self, client: Client, replicas: int) -> None:
+        self.client = client
+        self.js: JetStreamContext = client.jetstream(timeout=5)
+        self.replicas = replicas
+        #: Set when the client closed for good: nothing will work until the process restarts.
+        self.closed = asyncio.Event()
+        self._listeners: set[Callable[[], None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        return self.client.is_connected
+
+    @contextmanager
+    def on_reconnect(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Call `listener`, which must not block, after each reconnect while the body runs."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+
+    async def round_trip_ms(self, timeout: float = 2.0) -> float:
+        """Raises Unavailable when the server does not answer in time."""
+        started = time.perf_counter()
+        try:
+            await self.client.flush(timeout=int(timeout) or 1)
+        except (nats.errors.Error, OSError) as exc:
+            raise Unavailable("NATS does not answer") from exc
+        return (time.perf_counter() - started) * 1000
+
+    async def stay_open(self, stop: asyncio.Event) -> None:
+        """A worker that ends only with the connection.
+
+        Raises:
+            Unavailable: the client closed for good, which it does on an error it cannot handle.
+        """
+        closed = asyncio.create_task(self.closed.wait())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({closed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        closed.cancel()
+        stopped.cancel()
+        if not stop.is_set():
+            raise Unavailable("the NATS connection is closed for good")
+
+    async def reconnected(self) -> None:
+        log.info("reconnected to NATS")
+        for listener in tuple(self._listeners):
+            listener()
+
+    async def disconnected(self) -> None:
+        if not self.client.is_closed:
+            log.warning("lost the connection to NATS; trying again until it is back")
+
+    async def has_closed(self) -> None:
+        self.closed.set()
+
+
+@asynccontextmanager
+async def connected(
+    options: NatsOptions, *, name: str, give_up_after: float | None = None
+) -> AsyncIterator[Connection]:
+    """A connection for as long as the body runs.
+
+    With `give_up_after` None the first connection is waited for without end, so that services may
+    start before NATS.
+
+    Raises:
+        Unavailable: no server answered within `give_up_after` seconds.
+    """
+    client = Client()
+    connection = Connection(client, options.replicas)
+    try:
+        async with asyncio.timeout(give_up_after):
+            await _first_connect(connection, options, name)
+    except TimeoutError as exc:
+        await client.close()
+        servers = ", ".join(_without_secret(url) for url in options.servers)
+        raise Unavailable(
+            f"no NATS server answers at {servers}: is `evertrain up` running?"
+        ) from exc
+    try:
+        yield connection
+    finally:
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+            async with asyncio.timeout(2):
+                await client.flush(timeout=1)
+        await client.close()
+
+
+async def _first_connect(connection: Connection, options: NatsOptions, name: str) -> None:
+    for delay in backoff(0.1, most=2.0):
+        try:
+            await connection.client.connect(**_client_options(connection, options, name))
+        except (nats.errors.Error, OSError) as exc:
+            if "authorization" in str(exc).lower():
+                raise Unavailable(f"NATS refuses our credentials: {exc}") from exc
+            log.info("waiting for NATS", extra={"reason": str(exc) or type(exc).__name__})
+            await asyncio.sleep(delay)
+        else:
+            return
+
+
+def _client_options(connection: Connection, options: NatsOptions, name: str) -> dict[str, Any]:
+    chosen: dict[str, Any] = {
+        "servers": list(options.servers),
+        "name": name,
+        "allow_reconnect": True,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": random.uniform(0.1, 0.3),  # noqa: S311 - spread, not secrecy
+        "connect_timeout": 2,
+        "ping_interval": _PING_S,
+        "max_outstanding_pings": 2,
+        "pending_size": _PENDING_BYTES,
+        "error_cb": _log_error,
+        "reconnected_cb": connection.reconnected,
+        "disconnected_cb": connection.disconnected,
+        "closed_cb": connection.has_closed,
+    }
+    if options.user:
+        chosen |= {"user": options.user, "password": options.password}
+    if options.credentials:
+        chosen["user_credentials"] = str(options.credentials)
+    if options.ca:
+        chosen["tls"] = ssl.create_default_context(cafile=str(options.ca))
+    return chosen
+
+
+async def _log_error(error: Exception) -> None:
+    # The library reports each failed reconnect here; the connection's state is logged above.
+    if not isinstance(
+        error, OSError | nats.errors.StaleConnectionError | nats.errors.NoServersError
+    ):
+        log.error("NATS: %r", error)
+
+
+def _without_secret(url: str) -> str:
+    return url.rpartition("@")[2].removeprefix("nats://")

@@ -1,0 +1,179 @@
+"""Taking work from a JetStream stream: one message, one outcome."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import api
+from nats.js.client import JetStreamContext
+
+from shared.bus.connection import Connection
+from shared.bus.publisher import Publisher
+from shared.contracts.errors import AppError, Permanent, Transient, Unavailable
+from shared.contracts.events import RequestRefused
+from shared.contracts.records import Problem
+from shared.runtime.backoff import backoff
+from shared.runtime.clock import utc_now
+from shared.runtime.tasks import alongside
+
+log = logging.getLogger(__name__)
+
+_ACK_WAIT_S: Final = 30.0
+_HEARTBEAT_S: Final = 8.0
+#: How long one fetch waits. A fetch is never cancelled: the server would hand the next message to
+#: an inbox that nobody reads, and it would be lost for a whole acknowledgement time.
+_FETCH_S: Final = 1.0
+_RETRY_S: Final = 3.0
+#: A message that was delivered this often took a process down each time, or never found its peer.
+_MOST_DELIVERIES: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message. `sequence` and `stored_at` are its place in the stream, the same each time."""
+
+    subject: str
+    data: bytes
+    sequence: int
+    stored_at: datetime
+    attempt: int
+
+
+#: Returns: done, acknowledged. Raises Transient: comes again later. Raises Permanent: parked with
+#: its reason. Anything else is a bug and ends the process; the message comes again elsewhere.
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A durable consumer, shared by every process that names it, and what to do with its messages.
+
+    `at_once` bounds this process; `in_flight` bounds all processes together (None: no bound).
+    """
+
+    stream: str
+    durable: str
+    filters: tuple[str, ...]
+    handler: Handler
+    at_once: int = 1
+    in_flight: int | None = None
+
+
+async def consume(
+    connection: Connection, publisher: Publisher, work: Work, stop: asyncio.Event
+) -> None:
+    """Handle messages until `stop` is set, then finish those in hand.
+
+    Raises:
+        ExceptionGroup: a handler raised something that is neither Transient nor Permanent.
+    """
+    free = asyncio.Semaphore(work.at_once)
+    async with asyncio.TaskGroup() as handlers:
+        subscription = await _bind(connection, work)
+        while not stop.is_set():
+            await free.acquire()
+            message = None if stop.is_set() else await _next(subscription)
+            if message is None:
+                free.release()
+                continue
+            task = handlers.create_task(_handle(publisher, work, message))
+            task.add_done_callback(lambda _: free.release())
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await subscription.unsubscribe()
+
+
+async def _bind(connection: Connection, work: Work) -> JetStreamContext.PullSubscription:
+    config = api.ConsumerConfig(
+        durable_name=work.durable,
+        filter_subjects=list(work.filters),
+        ack_policy=api.AckPolicy.EXPLICIT,
+        ack_wait=_ACK_WAIT_S,
+        max_deliver=-1,
+        max_ack_pending=work.in_flight or 1000,
+    )
+    for delay in backoff(0.2, most=2.0):
+        try:
+            await connection.js.add_consumer(work.stream, config)
+            return await connection.js.pull_subscribe_bind(stream=work.stream, durable=work.durable)
+        except (nats.errors.Error, OSError) as exc:
+            log.warning("cannot bind yet", extra={"durable": work.durable, "reason": repr(exc)})
+            await asyncio.sleep(delay)
+    raise AssertionError("backoff is endless")
+
+
+async def _next(subscription: JetStreamContext.PullSubscription) -> Msg | None:
+    try:
+        return (await subscription.fetch(1, timeout=_FETCH_S))[0]
+    except nats.errors.TimeoutError:
+        return None
+    except (nats.errors.Error, OSError):
+        await asyncio.sleep(_FETCH_S)  # NATS is away; the connection says so
+        return None
+
+
+async def _handle(publisher: Publisher, work: Work, message: Msg) -> None:
+    delivery = _delivery(message)
+    try:
+        if delivery.attempt > _MOST_DELIVERIES:
+            raise _GaveUp(f"given up after {_MOST_DELIVERIES} deliveries")
+        async with alongside(_keep_in_progress(message), name=f"heartbeat {message.subject}"):
+            await work.handler(delivery)
+    except Transient as exc:
+        log.info("will try again", extra={"subject": message.subject, "reason": str(exc)})
+        await _settle(message.nak(delay=_RETRY_S))
+    except Permanent as exc:
+        await _settle(_park(publisher, work.stream, delivery, exc, message))
+    else:
+        await _settle(message.ack())
+
+
+class _GaveUp(Permanent):
+    code = "gave_up"
+
+
+async def _park(
+    publisher: Publisher, stream: str, delivery: Delivery, reason: AppError, message: Msg
+) -> None:
+    """Keep the message with its reason in EVERTRAIN_DEAD, tell, and only then let go of it."""
+    problem = Problem(code=reason.code, message=str(reason))
+    log.warning("parked", extra={"subject": delivery.subject, "reason": problem.message})
+    identity = f"{stream}:{delivery.sequence}:{delivery.stored_at.timestamp()}"
+    await publisher.park(stream, delivery.subject, delivery.data, problem, identity)
+    await publisher.emit(
+        RequestRefused(
+            id=f"request.refused:{identity}",
+            at=utc_now(),
+            subject=delivery.subject,
+            error=problem,
+        )
+    )
+    await message.term()
+
+
+async def _keep_in_progress(message: Msg) -> None:
+    while True:
+        await asyncio.sleep(_HEARTBEAT_S)
+        await _settle(message.in_progress())
+
+
+async def _settle(answer: Awaitable[object]) -> None:
+    """An answer that is lost only means that the message comes again."""
+    with contextlib.suppress(nats.errors.Error, OSError, Unavailable):
+        await answer
+
+
+def _delivery(message: Msg) -> Delivery:
+    metadata = message.metadata
+    return Delivery(
+        subject=message.subject,
+        data=message.data,
+        sequence=metadata.sequence.stream,
+        stored_at=metadata.timestamp,
+        attempt=metadata.num_delivered,
+    )

@@ -1,0 +1,221 @@
+"""A KV bucket on JetStream: consistent reads, compare-and-set, watches that survive a restart.
+
+Why not nats-py's own KV: at 2.16 its `get` and `create` misread the markers that an expired key
+leaves, its `update` takes no TTL, and its watches go deaf for 10 to 20 seconds after a server
+restart. A bucket is a stream, so each verb here is one publish or one read.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Final, NamedTuple
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import api
+from nats.js.client import JetStreamContext
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
+
+from shared.bus.connection import Connection
+from shared.contracts.errors import Conflict, Unavailable
+from shared.runtime.backoff import backoff
+
+EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
+#: JetStream's error codes for a compare-and-set that lost.
+WRONG_LAST: Final = frozenset({10071, 10164})
+_UNANSWERED: Final = (
+    nats.errors.Error,
+    NoStreamResponseError,
+    ServiceUnavailableError,
+    OSError,
+    TimeoutError,
+)
+_TIMEOUT_S: Final = 5.0
+#: How long the marker of a removed key is kept for those who watch.
+MARKER_TTL_S: Final = 60
+
+
+class Entry(NamedTuple):
+    key: str
+    value: bytes
+    revision: int
+
+
+class Removed(NamedTuple):
+    """The key was deleted, or its time ran out."""
+
+    key: str
+    revision: int
+
+
+class CaughtUp(NamedTuple):
+    """Everything that was in the bucket when the watch (re)opened has been delivered."""
+
+
+Change = Entry | Removed | CaughtUp
+
+
+class Bucket:
+    """One bucket. Every verb raises Unavailable when NATS does not answer in time; a write may
+    then have happened or not.
+    """
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.name = name
+        self._connection = connection
+        self._stream = f"KV_{name}"
+        self._prefix = f"$KV.{name}."
+
+    async def get(self, key: str) -> Entry | None:
+        """The newest value, read from the stream's leader."""
+        message = await self._last(key)
+        if message is None or _is_marker(message.headers):
+            return None
+        return Entry(key, message.data or b"", message.seq or 0)
+
+    async def put(self, key: str, value: bytes) -> int:
+        """Write without a condition; the new revision."""
+        return await self._publish(key, value, {})
+
+    async def create(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
+        """Write only if the key is not there; the new revision.
+
+        Raises:
+            Conflict: the key is live.
+        """
+        message = await self._last(key)
+        if message is not None and not _is_marker(message.headers):
+            raise Conflict(f"{key} is already in {self.name}")
+        last = message.seq or 0 if message else 0
+        return await self.update(key, value, last, ttl=ttl)
+
+    async def update(self, key: str, value: bytes, last: int, *, ttl: float | None = None) -> int:
+        """Write only if `last` is still the key's revision; the new revision.
+
+        Without `ttl`, in whole seconds, a key that had one becomes permanent: JetStream keeps the
+        time to live with the message.
+
+        Raises:
+            Conflict: someone else wrote in between.
+        """
+        headers = {EXPECTED_LAST: str(last)}
+        if ttl is not None:
+            headers["Nats-TTL"] = f"{round(ttl)}s"
+        return await self._publish(key, value, headers)
+
+    async def delete(self, key: str, last: int | None = None) -> None:
+        """Remove the key and its history, leaving a marker that expires by itself.
+
+        Raises:
+            Conflict: `last` is given and is not the key's revision.
+        """
+        headers = {"KV-Operation": "PURGE", "Nats-Rollup": "sub", "Nats-TTL": f"{MARKER_TTL_S}s"}
+        if last is not None:
+            headers[EXPECTED_LAST] = str(last)
+        await self._publish(key, b"", headers)
+
+    async def entries(self, pattern: str = ">") -> list[Entry]:
+        """The live entries whose keys match, in the order in which they were last written."""
+        found = []
+        async with contextlib.aclosing(self.watch(pattern)) as changes:
+            async for change in changes:
+                if isinstance(change, CaughtUp):
+                    break
+                if isinstance(change, Entry):
+                    found.append(change)
+        return found
+
+    async def watch(self, pattern: str = ">") -> AsyncGenerator[Change]:
+        """Everything that matches, then CaughtUp, then every change, for ever.
+
+        After a reconnect it all comes again, so a consumer must not mind an old revision. What was
+        removed while NATS was away may be missing from the repeat.
+        """
+        for delay in backoff(0.05, most=2.0):
+            try:
+                async with contextlib.aclosing(self._watch_until_reconnect(pattern)) as changes:
+                    async for change in changes:
+                        yield change
+            except _UNANSWERED:
+                await asyncio.sleep(delay)
+
+    async def epoch(self) -> str:
+        """The identity of the bucket: a bucket that was deleted and made again has another."""
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                info = await self._connection.js.stream_info(self._stream)
+        except _UNANSWERED as exc:
+            raise Unavailable(f"NATS does not answer for {self.name}") from exc
+        return str(info.created)
+
+    async def _last(self, key: str) -> api.RawStreamMsg | None:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                return await self._connection.js.get_last_msg(self._stream, self._prefix + key)
+        except NotFoundError:
+            return None
+        except _UNANSWERED as exc:
+            raise Unavailable(f"NATS does not answer for {self.name}") from exc
+
+    async def _publish(self, key: str, value: bytes, headers: dict[str, str]) -> int:
+        try:
+            ack = await self._connection.js.publish(
+                self._prefix + key, value, timeout=_TIMEOUT_S, stream=self._stream, headers=headers
+            )
+        except APIError as exc:
+            if exc.err_code in WRONG_LAST:
+                raise Conflict(f"{key} in {self.name} was changed by someone else") from exc
+            raise Unavailable(f"NATS refuses a write to {self.name}: {exc.description}") from exc
+        except _UNANSWERED as exc:
+            raise Unavailable(f"NATS does not answer for {self.name}") from exc
+        return ack.seq
+
+    async def _watch_until_reconnect(self, pattern: str) -> AsyncGenerator[Change]:
+        arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
+
+        async def arrive(message: Msg) -> None:
+            arrived.put_nowait(message)
+
+        with self._connection.on_reconnect(lambda: arrived.put_nowait(None)):
+            async with asyncio.timeout(_TIMEOUT_S):
+                subscription = await self._subscribe(pattern, arrive)
+                behind = await _anything_to_deliver(subscription)
+            try:
+                if not behind:
+                    yield CaughtUp()
+                while (message := await arrived.get()) is not None:
+                    yield self._change(message)
+                    if behind and message.metadata.num_pending == 0:
+                        yield CaughtUp()
+                        behind = False
+            finally:
+                with contextlib.suppress(nats.errors.Error, OSError):
+                    await subscription.unsubscribe()
+
+    async def _subscribe(
+        self, pattern: str, arrive: Callable[[Msg], Awaitable[None]]
+    ) -> JetStreamContext.PushSubscription:
+        return await self._connection.js.subscribe(
+            self._prefix + pattern,
+            stream=self._stream,
+            cb=arrive,
+            ordered_consumer=True,
+            deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT,
+        )
+
+    def _change(self, message: Msg) -> Entry | Removed:
+        key, revision = message.subject[len(self._prefix) :], message.metadata.sequence.stream
+        if _is_marker(message.headers):
+            return Removed(key, revision)
+        return Entry(key, message.data, revision)
+
+
+async def _anything_to_deliver(subscription: JetStreamContext.PushSubscription) -> bool:
+    info = await subscription.consumer_info()
+    delivered = info.delivered.consumer_seq if info.delivered else 0
+    return bool(info.num_pending or delivered)
+
+
+def _is_marker(headers: dict[str, str] | None) -> bool:
+    """Whether a message says that its key is gone: deleted, purged, or expired."""
+    return headers is not None and ("KV-Operation" in headers or "Nats-Marker-Reason" in headers)

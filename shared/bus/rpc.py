@@ -1,0 +1,117 @@
+"""Questions and answers between services, as NATS micro services that `nats micro` can see."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import nats.errors
+import nats.micro
+from nats.micro.request import ERROR_CODE_HEADER, Request
+from nats.micro.service import EndpointConfig, ServiceConfig
+
+from shared.bus.connection import Connection
+from shared.contracts import codec
+from shared.contracts.errors import AppError, Permanent, Unavailable
+from shared.contracts.records import Problem
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: The library hands out requests one at a time; ours run beside each other, up to this many.
+_AT_ONCE: Final = 256
+_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """`evertrain.<service>.<name>`: reads a `request`, answers with whatever `handler` returns.
+
+    An AppError becomes an error reply with its code; anything else is a bug and ends the process.
+    """
+
+    name: str
+    request: type[Any]
+    handler: Callable[[Any], Awaitable[object]]
+
+
+async def serve(
+    connection: Connection,
+    service: str,
+    version: str,
+    endpoints: tuple[Endpoint, ...],
+    stop: asyncio.Event,
+) -> None:
+    """Answer until `stop` is set; replicas of a service share the questions."""
+    free = asyncio.Semaphore(_AT_ONCE)
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as answers:
+        micro = await nats.micro.add_service(
+            connection.client, ServiceConfig(name=service, version=version)
+        )
+        stack.push_async_callback(micro.stop)
+        for endpoint in endpoints:
+
+            async def handle(request: Request, endpoint: Endpoint = endpoint) -> None:
+                await free.acquire()
+                task = answers.create_task(_answer(request, endpoint))
+                task.add_done_callback(lambda _: free.release())
+
+            await micro.add_endpoint(
+                EndpointConfig(
+                    name=endpoint.name,
+                    subject=f"evertrain.{service}.{endpoint.name}",
+                    handler=handle,
+                )
+            )
+        await stop.wait()
+
+
+async def ask(
+    connection: Connection,
+    subject: str,
+    question: object,
+    answer: type[T],
+    *,
+    timeout: float = _TIMEOUT_S,
+) -> T:
+    """Ask one service and read its answer.
+
+    Raises:
+        Unavailable: nobody answers, or not in time.
+        AppError: of the class whose code the service sent.
+    """
+    try:
+        reply = await connection.client.request(subject, codec.encode(question), timeout=timeout)
+    except (nats.errors.Error, OSError) as exc:
+        service = subject.split(".")[1]
+        raise Unavailable(f"the {service} does not answer; is it running?") from exc
+    if reply.headers and ERROR_CODE_HEADER in reply.headers:
+        raise _error(codec.decode(reply.data, Problem))
+    return codec.decode(reply.data, answer)
+
+
+async def _answer(request: Request, endpoint: Endpoint) -> None:
+    try:
+        answer = await endpoint.handler(codec.decode(request.data, endpoint.request))
+        await request.respond(codec.encode(answer))
+    except AppError as exc:
+        problem = Problem(code=exc.code, message=str(exc))
+        await request.respond_error(exc.code, exc.code, codec.encode(problem))
+    except (nats.errors.Error, OSError):
+        log.warning("the answer to %s could not be sent", request.subject)
+
+
+def _error(problem: Problem) -> AppError:
+    kind = _by_code(AppError).get(problem.code, Permanent)
+    error = kind.__new__(kind)
+    error.args = (problem.message,)  # past __init__: some errors word their message themselves
+    return error
+
+
+def _by_code(kind: type[AppError]) -> dict[str, type[AppError]]:
+    found = {kind.code: kind}
+    for sub in kind.__subclasses__():
+        found |= _by_code(sub)
+    return found

@@ -1,0 +1,95 @@
+"""Every stream, bucket and store, created by whoever comes first."""
+
+from typing import Final
+
+from nats.js import api
+from nats.js.errors import BadRequestError
+
+from shared.bus.connection import Connection
+from shared.bus.kv import MARKER_TTL_S
+from shared.contracts import subjects
+
+_DAY_S: Final = 86_400
+
+#: JetStream's error code for a name that is in use with another configuration.
+_IN_USE: Final = 10058
+
+_STREAMS: Final = (
+    # Two consumers share the requests: cycles may be skipped, everything else waits its turn.
+    api.StreamConfig(
+        name=subjects.REQUESTS,
+        subjects=["evertrain.train.*"],
+        retention=api.RetentionPolicy.WORK_QUEUE,
+        max_age=7 * _DAY_S,
+        duplicate_window=600,
+        max_msg_size=1 << 20,
+    ),
+    # At most one job per symbol is pending or running; a second is refused until the first is done.
+    api.StreamConfig(
+        name=subjects.JOBS,
+        subjects=["evertrain.job.*"],
+        retention=api.RetentionPolicy.WORK_QUEUE,
+        discard=api.DiscardPolicy.NEW,
+        discard_new_per_subject=True,
+        max_msgs_per_subject=1,
+        max_age=_DAY_S,
+        duplicate_window=120,
+        max_msg_size=1 << 16,
+    ),
+    api.StreamConfig(
+        name=subjects.EVENTS,
+        subjects=[subjects.ALL_EVENTS],
+        max_age=7 * _DAY_S,
+        max_bytes=2 << 30,
+        duplicate_window=600,
+        max_msg_size=1 << 16,
+    ),
+    api.StreamConfig(
+        name=subjects.DEAD,
+        subjects=["evertrain.dead.*"],
+        max_age=30 * _DAY_S,
+        max_bytes=256 << 20,
+    ),
+    # Schedules and their ticks must live in one stream; a tick that nobody took is replaced.
+    api.StreamConfig(
+        name=subjects.CLOCK,
+        subjects=["evertrain.schedule.*", "evertrain.tick.*"],
+        max_msgs_per_subject=1,
+        allow_msg_schedules=True,
+        allow_msg_ttl=True,
+    ),
+)
+
+_BUCKETS: Final = (
+    api.KeyValueConfig(bucket=subjects.LOCKS),
+    api.KeyValueConfig(bucket=subjects.MODELS, history=10),
+    api.KeyValueConfig(bucket=subjects.CANDLES),
+    api.KeyValueConfig(bucket=subjects.PREDICTIONS),
+    api.KeyValueConfig(bucket=subjects.CONFIG, history=20),
+    api.KeyValueConfig(bucket=subjects.TICKS, ttl=30 * _DAY_S),
+    api.KeyValueConfig(bucket=subjects.RUNS, ttl=90 * _DAY_S),
+)
+
+
+async def ensure(connection: Connection) -> None:
+    """Create what is missing and leave what is there; safe to call from many processes at once."""
+    js, replicas = connection.js, connection.replicas
+    for stream in _STREAMS:
+        config = stream.evolve(storage=api.StorageType.FILE, num_replicas=replicas)
+        try:
+            await js.add_stream(config)
+        except BadRequestError as exc:
+            if exc.err_code != _IN_USE:
+                raise
+            await js.update_stream(config)
+    for bucket in _BUCKETS:
+        # Reads go to the leader: a direct read may be answered by a replica that is behind.
+        await js.create_key_value(
+            bucket.evolve(
+                storage=api.StorageType.FILE,
+                replicas=replicas,
+                direct=False,
+                limit_marker_ttl=MARKER_TTL_S,
+            )
+        )
+    await js.create_object_store(subjects.ARTIFACTS, replicas=replicas)

@@ -1,0 +1,78 @@
+"""Two ways to run something beside something else. There are no others in this codebase."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+#: Runs until the event is set, then finishes what it holds and returns.
+Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+#: A cancellation can be swallowed inside a NATS publish on Python 3.11, so it is repeated.
+_CANCEL_AGAIN_S = 1.0
+
+
+@asynccontextmanager
+async def alongside(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterator[None]:
+    """Run `work` while the body runs, then cancel it. If `work` failed, raise that on exit."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        await cancelled(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+async def cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel the tasks and wait until each has ended, whatever its outcome."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
+
+
+async def supervise(*workers: Worker, grace: float) -> None:
+    """Run every worker until one fails or the process is asked to stop.
+
+    On SIGTERM or SIGINT the stop event is set: workers take no new work and finish what they hold.
+    Those still busy after `grace` seconds are cancelled.
+
+    Raises:
+        ExceptionGroup: at least one worker failed. Let it end the process; the supervisor
+            restarts it, and what was unacknowledged is redelivered.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_must_outlive(worker, stop), name=worker.__qualname__)
+                for worker in workers
+            ]
+            await stop.wait()
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            await cancelled(*late)
+    finally:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(signum)
+
+
+async def _must_outlive(worker: Worker, stop: asyncio.Event) -> None:
+    await worker(stop)
+    if not stop.is_set():
+        raise RuntimeError(f"{worker.__qualname__} returned before it was asked to stop")
+
+
+async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Sleep, but wake at once when `stop` is set; says whether it is."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True
