@@ -1,0 +1,169 @@
+"""From candles to a sound model: what a training child does, and nothing else."""
+
+import numpy as np
+import numpy.typing as npt
+
+from services.trainer.domain import packing
+from services.trainer.domain.failures import Unsound
+from services.trainer.domain.jobs import FitJob, FitResult, Progress
+from services.trainer.domain.learners import (
+    Basic,
+    Booster,
+    BoosterLearner,
+    Effort,
+    boosters,
+    effort_for,
+    versions,
+)
+from services.trainer.domain.sample import Sample, sample
+from services.trainer.domain.validation import validate
+from shared.model.artifact import Card, Model, Outlook, decode, encode
+from shared.model.candles import Candles, view
+from shared.model.features import NAMES, SPEC
+from shared.model.forecast import forecast, probabilities
+from shared.model.linear import Linear
+
+#: A packed booster may differ from its original by this much, in probability.
+_TOLERANCE = 1e-5
+_CHECKED_ROWS = 256
+
+
+def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
+    """Train, judge, pack and check one symbol's model.
+
+    `candles` are packed rows, oldest first: those of the plan's window and `WARMUP` before it (see
+    `history.rows_to_read`). The same job, candles and libraries give the same bytes.
+
+    Raises:
+        CandlesRefused: candles that no feature can be computed from.
+        NotEnoughHistory: too few days, or too few rows for even the shortest horizon.
+        Unsound: the model gives numbers that are not finite or not its boosters' own.
+    """
+    progress("features", 0.0)
+    rows = view(candles)
+    known = sample(job, rows)
+    effort = effort_for(len(known.features), rounds=job.plan.rounds)
+
+    progress("validating", 0.05)
+    first = known.features[: known.folds[0].train.stop]
+    with boosters(first, effort) as learners:
+        judged = validate(
+            known,
+            (*learners, Basic()),
+            effort.rounds,
+            lambda part: progress("validating", 0.05 + 0.7 * part),
+        )
+
+    progress("fitting", 0.75)
+    with boosters(known.features, effort) as learners:
+        model = _final(job, rows, known, learners, effort, judged.rounds, progress)
+
+    artifact = encode(model)
+    _check_served(artifact, rows)
+    return FitResult(
+        artifact=artifact,
+        horizons=known.horizons,
+        dropped=tuple(h for h in job.horizons if h not in known.horizons),
+        scores=judged.scores,
+        rows=len(known.features),
+        candle_at_ms=model.card.candle_at_ms,
+        libraries=model.card.libraries,
+    )
+
+
+def _final(
+    job: FitJob,
+    candles: Candles,
+    known: Sample,
+    learners: tuple[BoosterLearner, ...],
+    effort: Effort,
+    rounds: npt.NDArray[np.int64],
+    progress: Progress,
+) -> Model:
+    """Fit every learner on all rows, pack it, and compare the packed model with the originals."""
+    fitted: list[list[Booster]] = [[] for _ in known.horizons]
+    for column, learner in enumerate(learners):
+        study = learner.study(known.features)
+        for row, labels in enumerate(known.labels.T):
+            best = int(rounds[row, column])
+            fitted[row].append(study.fit(np.ascontiguousarray(labels), rounds=best))
+    progress("checking", 0.95)
+    groups = [booster.packed(effort.depth) for each in fitted for booster in each]
+    model = Model(
+        card=_card(job, candles, known, tuple(learner.name for learner in learners)),
+        forest=packing.forest(groups, effort.depth),
+        linear=_linear(known),
+    )
+    _check_packed(model, known, fitted)
+    return model
+
+
+def _linear(known: Sample) -> Linear:
+    study = Basic().study(known.features)
+    weights = [study.fit(np.ascontiguousarray(y), rounds=1).weights for y in known.labels.T]
+    return Linear(centre=study.centre, scale=study.scale, weights=np.stack(weights))
+
+
+def _card(job: FitJob, candles: Candles, known: Sample, names: tuple[str, ...]) -> Card:
+    return Card(
+        symbol=job.symbol,
+        timeframe=job.timeframe,
+        mode=job.mode,
+        candle_at_ms=int(candles["at"][-1]),
+        rows=len(known.features),
+        spec=SPEC,
+        features=NAMES,
+        boosters=names,
+        outlooks=tuple(
+            _outlook(horizon, returns)
+            for horizon, returns in zip(known.horizons, known.returns.T, strict=True)
+        ),
+        libraries=versions(),
+    )
+
+
+def _outlook(horizon: int, returns: npt.NDArray[np.float64]) -> Outlook:
+    risen = returns > 0.0
+    low, high = np.quantile(returns, (0.1, 0.9))
+    return Outlook(
+        horizon=horizon,
+        mean_up_pct=_mean(returns[risen]),
+        mean_down_pct=_mean(returns[~risen]),
+        low_pct=float(low),
+        high_pct=float(high),
+    )
+
+
+def _mean(returns: npt.NDArray[np.float64]) -> float:
+    return float(returns.mean()) if len(returns) else 0.0
+
+
+def _check_packed(model: Model, known: Sample, fitted: list[list[Booster]]) -> None:
+    """Compare the packed boosters with the libraries' own code, on rows spread over the sample.
+
+    Raises:
+        Unsound: they differ, or give something that is no number.
+    """
+    spread = np.linspace(0, len(known.features) - 1, _CHECKED_ROWS).astype(np.intp)
+    rows = known.features[np.unique(spread)]
+    packed = probabilities(model, rows).by_learner
+    for row, each in enumerate(fitted):
+        for column, booster in enumerate(each):
+            gap = np.abs(packed[:, row, column] - booster.probabilities(rows)).max()
+            if not gap <= _TOLERANCE:
+                raise Unsound(
+                    f"{model.card.boosters[column]}, horizon {known.horizons[row]}: "
+                    f"the packed trees differ by {gap:g} from the library's own"
+                )
+
+
+def _check_served(artifact: bytes, candles: Candles) -> None:
+    """Read the artifact back and ask it about the newest candle.
+
+    Raises:
+        Unsound: an answer that is no number.
+    """
+    for said in forecast(decode(artifact), candles):
+        numbers = (said.p_up, said.expected_return_pct, *said.interval_pct)
+        if not np.all(np.isfinite((*numbers, *said.by_learner.values()))):
+            raise Unsound(f"horizon {said.horizon}: the model answers {said}")

@@ -1,0 +1,93 @@
+"""From a model and candles to what people are told."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.contracts.errors import ArtifactRefused, NotEnoughHistory
+from shared.contracts.records import Forecast
+from shared.contracts.terms import Direction
+from shared.model.artifact import Model, Outlook
+from shared.model.candles import Candles
+from shared.model.features import SPEC, Matrix, matrix
+from shared.model.history import WARMUP
+
+#: The learner that is not a booster.
+BASIC = "basic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probabilities:
+    """That the close will be higher: `by_learner` [rows, horizons, learners], the boosters in the
+    card's order and the basic model last; `p_up` [rows, horizons], calibrated.
+    """
+
+    by_learner: npt.NDArray[np.float64]
+    p_up: npt.NDArray[np.float64]
+
+
+def forecast(model: Model, candles: Candles) -> tuple[Forecast, ...]:
+    """What the newest candle says, one forecast per horizon, the nearest first.
+
+    Only the newest `WARMUP + 1` candles are looked at.
+
+    Raises:
+        NotEnoughHistory: fewer candles than that.
+        ArtifactRefused: the model reads other features than this version computes.
+    """
+    if len(candles) <= WARMUP:
+        raise NotEnoughHistory(f"{len(candles)} candles; a prediction needs {WARMUP + 1}")
+    now = probabilities(model, matrix(candles[-WARMUP - 1 :]))
+    learners = (*model.card.boosters, BASIC)
+    return tuple(
+        _forecast(outlook, float(p_up), dict(zip(learners, map(float, each), strict=True)))
+        for outlook, p_up, each in zip(
+            model.card.outlooks, now.p_up[0], now.by_learner[0], strict=True
+        )
+    )
+
+
+def probabilities(model: Model, rows: Matrix) -> Probabilities:
+    """Evaluate every learner on every row of features.
+
+    Raises:
+        ArtifactRefused: the model reads other features than this version computes.
+    """
+    if model.card.spec != SPEC:
+        raise ArtifactRefused("the model reads other features than this version computes")
+    outlooks = model.card.outlooks
+    trees = model.forest.margins(rows).reshape(len(rows), len(outlooks), -1)
+    margins = np.concatenate([trees, model.linear.margins(rows)[:, :, None]], axis=2)
+    by_learner = sigmoid(margins)
+    slope = np.array([outlook.slope for outlook in outlooks])
+    intercept = np.array([outlook.intercept for outlook in outlooks])
+    return Probabilities(
+        by_learner=by_learner,
+        p_up=sigmoid(slope * logit(by_learner.mean(axis=2)) + intercept),
+    )
+
+
+def sigmoid(margin: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The probability of log-odds; beyond 40 it would round to certainty, so it stops there."""
+    result: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(margin, -40.0, 40.0)))
+    return result
+
+
+def logit(probability: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The inverse of `sigmoid`, for probabilities above 0 and below 1."""
+    inside = np.clip(probability, 1e-15, 1.0 - 1e-15)
+    result: npt.NDArray[np.float64] = np.log(inside / (1.0 - inside))
+    return result
+
+
+def _forecast(outlook: Outlook, p_up: float, by_learner: dict[str, float]) -> Forecast:
+    return Forecast(
+        horizon=outlook.horizon,
+        p_up=p_up,
+        direction=Direction.UP if p_up >= 0.5 else Direction.DOWN,
+        confidence=max(p_up, 1.0 - p_up),
+        expected_return_pct=p_up * outlook.mean_up_pct + (1.0 - p_up) * outlook.mean_down_pct,
+        interval_pct=(outlook.low_pct, outlook.high_pct),
+        by_learner=by_learner,
+    )
