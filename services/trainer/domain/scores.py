@@ -13,7 +13,7 @@ _CERTAIN = 1e-7
 
 def score(horizon: Horizon, learner: str, labels: Vector, probabilities: Vector) -> Score:
     """All the numbers for one learner on the rows that it has not seen."""
-    share = float(labels.mean())
+    share = float(labels.mean(dtype=np.float64))
     return Score(
         horizon=horizon,
         learner=learner,

@@ -1,0 +1,278 @@
+"""Training in child processes, seen from the event loop: one child per job, never in its way."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from asyncio import IncompleteReadError, StreamReader, StreamWriter
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from services.trainer.adapters import frames
+from services.trainer.adapters.forkserver import FORK, NUMBER, WARM
+from services.trainer.adapters.frames import Garbled, Kind
+from services.trainer.domain.failures import Crashed, DeadlineExceeded
+from services.trainer.domain.jobs import FitJob, FitResult, Progress
+from shared.contracts.errors import TrainingFailed
+
+_FIT: Final = "services.trainer.fit:fit"
+
+#: Importing the libraries takes a second of CPU time, which a busy machine gives late.
+_WARM_UP_S: Final = 120.0
+
+#: How long a fork, and the end of a process that was told to end, may take.
+_BRIEFLY_S: Final = 10.0
+
+#: The libraries read these when they are imported.
+_ONE_THREAD: Final = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+class TrainingPool:
+    """At most `processes` jobs at once, each in a child with `memory_mb` of its own.
+
+    As a context manager it starts the fork server on entering, without waiting until that is warm,
+    and ends it on leaving. A fork server that has died is replaced when the next job comes.
+    """
+
+    def __init__(self, processes: int, *, memory_mb: int, entry: str = _FIT) -> None:
+        self._slots = asyncio.Semaphore(processes)
+        self._starting = asyncio.Lock()
+        self._memory_mb = memory_mb
+        self._entry = entry
+        self._server: _ForkServer | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._fork_server()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            await self._server.close()
+
+    async def run(
+        self, job: FitJob, candles: bytes, *, deadline_s: float, on_progress: Progress
+    ) -> FitResult:
+        """Train in a child process, once there is room for it.
+
+        The deadline counts from the start of the child. Cancelling kills the child.
+
+        Raises:
+            TrainingFailed: `Crashed`, `DeadlineExceeded`, `OutOfMemory` or `Unsound`.
+            AppError: what the training itself raised, such as `NotEnoughHistory`.
+        """
+        async with self._slots:
+            server = await self._fork_server()
+            async with server.child() as child:
+                try:
+                    async with asyncio.timeout(deadline_s):
+                        return await child.train(job, candles, on_progress)
+                except TimeoutError as exc:
+                    raise DeadlineExceeded(
+                        f"the training took longer than {deadline_s:g} s and was ended"
+                    ) from exc
+
+    async def isolation(self) -> str:
+        """How the children really run, as the kernel sees it: priority, threads, memory."""
+        server = await self._fork_server()
+        await server.warm()
+        seen = await asyncio.to_thread(_scheduling, server.pid)
+        return f"{seen}, at most {self._memory_mb} MB more per job"
+
+    async def _fork_server(self) -> "_ForkServer":
+        async with self._starting:
+            if self._server is None or self._server.ended:
+                self._server = await _ForkServer.start(self._entry, self._memory_mb)
+        return self._server
+
+
+class _ForkServer:
+    """A running `forkserver`."""
+
+    def __init__(self, process: Process, control: socket.socket) -> None:
+        self._process = process
+        self._control = control
+        self._warming = asyncio.Lock()
+        self._warm = False
+
+    @classmethod
+    async def start(cls, entry: str, memory_mb: int) -> Self:
+        """From the event loop's thread: the kernel ends it when the thread that started it ends."""
+        control, theirs = socket.socketpair()
+        control.setblocking(False)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "services.trainer.adapters.forkserver",
+                str(theirs.fileno()),
+                entry,
+                str(memory_mb),
+                pass_fds=(theirs.fileno(),),
+                stdin=DEVNULL,
+                stdout=DEVNULL,
+                env={**os.environ, **_ONE_THREAD},
+            )
+        return cls(process, control)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        return self._process.returncode is not None
+
+    async def warm(self) -> None:
+        """Wait until everything is imported.
+
+        Raises:
+            Crashed: it is not, and will not be.
+        """
+        async with self._warming:
+            if not self._warm:
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    async with asyncio.timeout(_WARM_UP_S):
+                        said = await asyncio.get_running_loop().sock_recv(self._control, 1)
+                        self._warm = said == WARM
+            if not self._warm:
+                await self.close()
+                raise Crashed("the fork server did not start; what it wrote says why")
+
+    @asynccontextmanager
+    async def child(self) -> AsyncIterator["_Child"]:
+        """A new child, which has ended when the body has.
+
+        Raises:
+            Crashed: the fork server has died.
+        """
+        await self.warm()
+        connection, its_connection = socket.socketpair()
+        status, its_status = socket.socketpair()
+        try:
+            with its_connection, its_status:
+                fds = [its_connection.fileno(), its_status.fileno()]
+                socket.send_fds(self._control, [FORK], fds)
+        except OSError as exc:
+            raise Crashed("the fork server has died") from exc
+        reader, writer = await asyncio.open_unix_connection(sock=connection)
+        stated, stating = await asyncio.open_unix_connection(sock=status)
+        child = _Child(reader, writer, stated)
+        try:
+            yield child
+        finally:
+            await child.end()
+            for stream in (writer, stating):
+                stream.close()
+
+    async def close(self) -> None:
+        """End it, and every child with it."""
+        self._control.close()
+        try:
+            async with asyncio.timeout(_BRIEFLY_S):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+
+class _Child:
+    """One job in its process: `stated` is what the fork server says about it."""
+
+    def __init__(self, reader: StreamReader, writer: StreamWriter, stated: StreamReader) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._stated = stated
+        self._pid: int | None = None
+        self._status: int | None = None
+
+    async def train(self, job: FitJob, candles: bytes, on_progress: Progress) -> FitResult:
+        """Hand the job over and hear the child out.
+
+        Raises:
+            AppError: what the child raised, or `Crashed` if it ended otherwise.
+        """
+        self._pid = await self._number()
+        self._writer.write(frames.frame(Kind.JOB, frames.encode_job(job)))
+        self._writer.write(frames.frame(Kind.CANDLES, candles))
+        try:
+            return await self._hear(on_progress)
+        except Garbled as exc:
+            raise Crashed(f"the training process gave no proper answer: {exc}") from exc
+        except (IncompleteReadError, ConnectionError) as exc:
+            raise Crashed(f"the training process {await self._end()}") from exc
+
+    async def _hear(self, on_progress: Progress) -> FitResult:
+        while True:
+            kind, payload = await frames.read(self._reader)
+            match kind:
+                case Kind.PROGRESS:
+                    on_progress(*frames.decode_progress(payload))
+                case Kind.RESULT:
+                    return frames.decode_result(payload)
+                case Kind.ERROR:
+                    raise frames.decode_error(payload)
+                case _:
+                    raise Garbled(f"a frame of kind {kind.name}")
+
+    async def end(self) -> None:
+        """Kill it unless it has ended by itself, and wait until it has."""
+        with contextlib.suppress(TrainingFailed, TimeoutError):
+            async with asyncio.timeout(_BRIEFLY_S):
+                if self._pid is None:
+                    self._pid = await self._number()
+                if self._status is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self._pid, signal.SIGKILL)
+                    self._status = await self._number()
+
+    async def _end(self) -> str:
+        """How it ended, now that it has let go of its socket."""
+        try:
+            async with asyncio.timeout(_BRIEFLY_S):
+                self._status = await self._number()
+        except TimeoutError:
+            return "closed its connection without an answer"
+        code = os.waitstatus_to_exitcode(self._status)
+        if code >= 0:
+            return f"ended with exit code {code} and without an answer"
+        name = signal.Signals(-code).name
+        cause = ", as the kernel does when memory runs out" if -code == signal.SIGKILL else ""
+        return f"was killed by {name}{cause}"
+
+    async def _number(self) -> int:
+        """What the fork server states next: the process id, then the wait status.
+
+        Raises:
+            Crashed: the fork server has died, and with it the child.
+        """
+        try:
+            (number,) = NUMBER.unpack(await self._stated.readexactly(NUMBER.size))
+        except (IncompleteReadError, ConnectionError) as exc:
+            raise Crashed("the fork server has died, and with it the training process") from exc
+        return int(number)
+
+
+def _scheduling(pid: int) -> str:
+    """The scheduling of a process, from `/proc` (proc_pid_stat(5): fields 19, 20 and 41)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return "priority not known on this system"
+    nice, threads, policy = (int(fields[number - 3]) for number in (19, 20, 41))
+    idle = sys.platform == "linux" and policy == os.SCHED_IDLE
+    return f"{'SCHED_IDLE' if idle else f'nice {nice}'}, {threads} thread{'s' * (threads > 1)}"
