@@ -6,6 +6,7 @@ AppError
 │   ├── LeaseTaken            someone else holds the lease
 │   ├── LeaseLost             the lease could no longer be trusted; the work under it was cancelled
 │   ├── Conflict              a compare-and-set lost against another writer
+│   ├── Fenced                a newer holder of the lease has already written; ours was lost
 │   └── NotReady              the answer will exist later: no candles, no model yet
 └── Permanent                 the same input fails the same way for ever: it is parked, or refused
     ├── InvalidSymbol         outside the symbol grammar
@@ -18,8 +19,7 @@ AppError
     ├── TrainingLocked        another run holds the training lock
     ├── NotEnoughHistory      fewer candles than the training needs
     ├── TrainingFailed        a job ended without a model: crash, deadline, memory, bad numbers
-    ├── ArtifactRefused       a model file whose hash, format or numbers are wrong
-    └── Fenced                a newer holder has already written; this one is a zombie
+    └── ArtifactRefused       a model file whose hash, format or numbers are wrong
 
 `code` is stable and part of the contract: it is what HTTP problem details, websocket errors, NATS
 service errors and job records carry.
@@ -60,6 +60,10 @@ class LeaseLost(Transient):
 
 class Conflict(Transient):
     code = "conflict"
+
+
+class Fenced(Transient):
+    code = "fenced"
 
 
 class NotReady(Transient):
@@ -116,7 +120,3 @@ class TrainingFailed(Permanent):
 
 class ArtifactRefused(Permanent):
     code = "artifact_refused"
-
-
-class Fenced(Permanent):
-    code = "fenced"

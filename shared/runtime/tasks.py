@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 #: Runs until the event is set, then finishes what it holds and returns.
@@ -51,7 +52,7 @@ async def supervise(*workers: Worker, grace: float) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_must_outlive(worker, stop), name=worker.__qualname__)
+                group.create_task(_must_outlive(worker, stop), name=_name(worker))
                 for worker in workers
             ]
             await stop.wait()
@@ -62,10 +63,32 @@ async def supervise(*workers: Worker, grace: float) -> None:
             loop.remove_signal_handler(signum)
 
 
+def endless(work: Callable[[], Coroutine[Any, Any, None]]) -> Worker:
+    """The worker that runs `work`, which never returns by itself, and cancels it on `stop`."""
+
+    async def worker(stop: asyncio.Event) -> None:
+        task = asyncio.create_task(work(), name=_name(work))
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        finally:
+            await cancelled(task, stopped)
+
+    return worker
+
+
 async def _must_outlive(worker: Worker, stop: asyncio.Event) -> None:
     await worker(stop)
     if not stop.is_set():
-        raise RuntimeError(f"{worker.__qualname__} returned before it was asked to stop")
+        raise RuntimeError(f"{_name(worker)} returned before it was asked to stop")
+
+
+def _name(work: Callable[..., object]) -> str:
+    while isinstance(work, partial):
+        work = work.func
+    return getattr(work, "__qualname__", repr(work))
 
 
 async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:

@@ -1,0 +1,48 @@
+"""What the scheduler writes to the bus: training requests, the tick ledger, the universe."""
+
+import contextlib
+
+from shared.bus.connection import Connection
+from shared.bus.kv import Bucket
+from shared.bus.publisher import Publisher
+from shared.contracts import codec, subjects
+from shared.contracts.errors import Conflict
+from shared.contracts.records import LockHolder, Universe
+from shared.contracts.requests import TrainRequest
+from shared.contracts.terms import Mode
+
+
+class TrainingRequests:
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def request(self, mode: Mode, request: TrainRequest) -> None:
+        await self._publisher.publish(
+            subjects.train(mode), codec.encode(request), message_id=f"train:{request.request_id}"
+        )
+
+
+class TickLedger:
+    def __init__(self, connection: Connection) -> None:
+        self._ticks = Bucket(connection, subjects.TICKS)
+
+    async def note(self, tick: str, entry: bytes) -> None:
+        with contextlib.suppress(Conflict):
+            await self._ticks.create(tick, entry)
+
+
+class TrainingLock:
+    def __init__(self, connection: Connection) -> None:
+        self._locks = Bucket(connection, subjects.LOCKS)
+
+    async def holder(self) -> LockHolder | None:
+        entry = await self._locks.get(subjects.TRAINING_LOCK)
+        return codec.decode(entry.value, LockHolder) if entry else None
+
+
+async def keep_universe(connection: Connection, universe: Universe) -> None:
+    """Store the universe where everyone reads it; storing the same again changes nothing."""
+    config = Bucket(connection, subjects.CONFIG)
+    stored = await config.get(subjects.UNIVERSE)
+    if stored is None or codec.decode(stored.value, Universe) != universe:
+        await config.put(subjects.UNIVERSE, codec.encode(universe))

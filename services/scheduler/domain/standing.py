@@ -1,0 +1,59 @@
+"""How training stands: coverage of the registry, the run in progress, the share of success."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from shared.contracts.records import (
+    Coverage,
+    CurrentRun,
+    JobRecord,
+    ModelRecord,
+    RunRecord,
+    Universe,
+)
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Status
+
+
+def coverage(
+    universe: Universe, models: Mapping[Symbol, ModelRecord], max_age: timedelta, now: datetime
+) -> Coverage:
+    ages = [now - models[symbol].created_at for symbol in universe.symbols if symbol in models]
+    fresh = sum(age <= max_age for age in ages)
+    return Coverage(
+        symbols=len(universe.symbols),
+        fresh=fresh,
+        stale=len(ages) - fresh,
+        missing=len(universe.symbols) - len(ages),
+        oldest_age_days=round(max(ages) / timedelta(days=1), 4) if ages else None,
+    )
+
+
+def current_run(run: RunRecord, jobs: Sequence[JobRecord], now: datetime) -> CurrentRun:
+    """The run in progress. The estimate assumes that the rest goes at the pace so far."""
+    started_at = run.started_at or run.requested_at
+    statuses = [job.status for job in jobs]
+    done, failed = statuses.count(Status.SUCCEEDED), statuses.count(Status.FAILED)
+    ended = sum(status.final for status in statuses)
+    elapsed = (now - started_at).total_seconds()
+    return CurrentRun(
+        run_id=run.run_id,
+        source=run.source,
+        mode=run.mode,
+        started_at=started_at,
+        total=run.total,
+        done=done,
+        failed=failed,
+        skipped=ended - done - failed,
+        progress_pct=round(100 * ended / run.total, 1) if run.total else 100.0,
+        eta_s=round((run.total - ended) * elapsed / ended, 1) if ended else None,
+        batch=min(ended // run.batch_size + 1, -(-run.total // run.batch_size)),
+        batches=-(-run.total // run.batch_size),
+    )
+
+
+def success_rate(jobs: Sequence[JobRecord]) -> float | None:
+    """Of the jobs that ended with a model or without one, how many with one."""
+    done = sum(job.status is Status.SUCCEEDED for job in jobs)
+    failed = sum(job.status is Status.FAILED for job in jobs)
+    return round(done / (done + failed), 4) if done + failed else None

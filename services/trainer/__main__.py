@@ -1,0 +1,116 @@
+"""The trainer: takes requests as coordinator and jobs as worker, trains in child processes."""
+
+import logging
+from contextlib import AsyncExitStack
+from functools import partial
+
+from services.trainer.adapters.outlet import BusOutlet
+from services.trainer.adapters.planner import SchedulerPlanner
+from services.trainer.adapters.pool import TrainingPool
+from services.trainer.adapters.registry import KvRegistry
+from services.trainer.adapters.runbook import KvRunBook
+from services.trainer.job import Worker
+from services.trainer.run import Coordinator
+from services.trainer.settings import Settings
+from shared.bus import rpc, topology
+from shared.bus.connection import connected
+from shared.bus.consumer import Delivery, Work, consume
+from shared.bus.kv import Bucket
+from shared.bus.locks import JetStreamLeases
+from shared.bus.publisher import Publisher
+from shared.bus.survey import Reporter
+from shared.contracts import subjects
+from shared.contracts.terms import Mode
+from shared.market.store import CandleStore
+from shared.runtime.clock import utc_now
+from shared.runtime.lease import LeasePolicy
+from shared.runtime.service import run
+from shared.runtime.settings import Environment
+from shared.runtime.tasks import supervise
+from shared.runtime.version import VERSION
+
+log = logging.getLogger(__name__)
+
+
+async def main(env: Environment) -> None:
+    settings = Settings.read(env)
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(connected(settings.nats, name="trainer"))
+        await topology.ensure(connection)
+        leases = await JetStreamLeases.open(connection)
+        publisher = Publisher(connection)
+        outlet, registry, book = BusOutlet(publisher), KvRegistry(connection), KvRunBook(connection)
+        pool = await stack.enter_async_context(
+            TrainingPool(settings.processes, memory_mb=settings.memory_mb)
+        )
+        reporter = Reporter("trainer", VERSION)
+        coordinator = Coordinator(
+            name=reporter.instance,
+            settings=settings,
+            book=book,
+            planner=SchedulerPlanner(connection),
+            outlet=outlet,
+            registry=registry,
+            leases=leases,
+            policy=LeasePolicy(),
+            clock=utc_now,
+        )
+        worker = Worker(
+            name=reporter.instance,
+            deadline_s=settings.deadline_s,
+            book=book,
+            candles=CandleStore(Bucket(connection, subjects.CANDLES)),
+            pool=pool,
+            registry=registry,
+            outlet=outlet,
+            leases=leases,
+            policy=LeasePolicy(),
+            clock=utc_now,
+        )
+
+        async def on_request(delivery: Delivery) -> None:
+            place = f"{delivery.stored_at:%Y%m%dT%H%M%S}-{delivery.sequence}"
+            await coordinator.on_request(delivery.subject, delivery.data, place, delivery.stored_at)
+
+        async def on_order(delivery: Delivery) -> None:
+            await worker.on_order(delivery.data, delivery.attempt)
+
+        # A cycle may be skipped, so several are looked at at once; everything else waits its turn,
+        # and the order of the queue is the order of the runs over all trainers.
+        cycles = Work(
+            stream=subjects.REQUESTS,
+            durable="cycles",
+            filters=(subjects.train(Mode.CYCLE),),
+            handler=on_request,
+            at_once=4,
+        )
+        runs = Work(
+            stream=subjects.REQUESTS,
+            durable="runs",
+            filters=tuple(subjects.train(m) for m in Mode if m is not Mode.CYCLE),
+            handler=on_request,
+            in_flight=1,
+        )
+        jobs = Work(
+            stream=subjects.JOBS,
+            durable="workers",
+            filters=("evertrain.job.*",),
+            handler=on_order,
+            at_once=settings.processes,
+        )
+
+        reporter.ready = True
+        log.info("ready", extra={"processes": settings.processes})
+        await supervise(
+            connection.stay_open,
+            partial(consume, connection, publisher, cycles),
+            partial(consume, connection, publisher, runs),
+            partial(consume, connection, publisher, jobs),
+            partial(rpc.serve, connection, "trainer", VERSION, ()),
+            partial(reporter.report_itself, connection),
+            grace=5,
+        )
+
+
+if __name__ == "__main__":
+    run("trainer", main)

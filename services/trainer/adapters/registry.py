@@ -1,0 +1,71 @@
+"""Live models in KV `evertrain_models`, their bytes in the Object Store."""
+
+from collections.abc import Sequence
+
+from shared.bus.connection import Connection
+from shared.bus.kv import Bucket, Entry
+from shared.bus.objects import Artifacts
+from shared.contracts import codec, subjects
+from shared.contracts.errors import ArtifactRefused, Conflict, Fenced, NotFound, Unavailable
+from shared.contracts.records import ModelRecord, PostTrainCheck, Universe
+from shared.contracts.symbols import Symbol
+
+#: Each conflict is another promotion of the same symbol; a lease allows none, a zombie one.
+_TRIES = 5
+
+
+class KvRegistry:
+    def __init__(self, connection: Connection) -> None:
+        self._models = Bucket(connection, subjects.MODELS)
+        self._artifacts = Artifacts(connection)
+
+    async def store(self, artifact: bytes) -> str:
+        return await self._artifacts.put(artifact)
+
+    async def promote(self, model: ModelRecord) -> ModelRecord | None:
+        """Make the model live unless a newer lease has already promoted one.
+
+        Both the comparison of tokens and the compare-and-set are needed: without the first a
+        frozen worker overwrites its successor, without the second two workers that compared at
+        the same time both write.
+
+        Raises:
+            Fenced: the live model has this token or a later one.
+            Unavailable: NATS did not answer, and the registry does not show our write either.
+        """
+        key = model.symbol.token
+        for _ in range(_TRIES):
+            entry = await self._models.get(key)
+            live = codec.decode(entry.value, ModelRecord) if entry else None
+            if live == model:
+                return None  # our own write, whose answer was lost
+            if live is not None and live.epoch == model.epoch and live.token >= model.token:
+                raise Fenced(f"{model.symbol}: a newer holder has promoted {live.version}")
+            try:
+                await self._write(key, model, entry)
+            except (Conflict, Unavailable):
+                continue
+            return live
+        raise Unavailable(f"the promotion of {model.symbol} was not acknowledged")
+
+    async def check(self, symbols: Sequence[Symbol], universe: Universe) -> PostTrainCheck:
+        """Which of the symbols have a live model whose artifact is there and whole."""
+        missing = [symbol for symbol in symbols if not await self._sound(symbol, universe)]
+        return PostTrainCheck(sound=len(symbols) - len(missing), missing=tuple(missing))
+
+    async def _sound(self, symbol: Symbol, universe: Universe) -> bool:
+        entry = await self._models.get(symbol.token)
+        if entry is None:
+            return False
+        model = codec.decode(entry.value, ModelRecord)
+        try:
+            await self._artifacts.get(model.sha256)
+        except (NotFound, ArtifactRefused):
+            return False
+        return model.timeframe is universe.timeframe
+
+    async def _write(self, key: str, model: ModelRecord, entry: Entry | None) -> None:
+        if entry is None:
+            await self._models.create(key, codec.encode(model))
+        else:
+            await self._models.update(key, codec.encode(model), entry.revision)

@@ -1,0 +1,46 @@
+"""The run book in KV `evertrain_runs`, and the training lock as others see it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from shared.bus.connection import Connection
+from shared.bus.kv import Bucket, Entry
+from shared.contracts import codec, subjects
+from shared.contracts.records import JobRecord, LockHolder, RunRecord
+from shared.contracts.symbols import Symbol
+
+
+class KvRunBook:
+    """Each record has one writer at a time: the holder of its lease."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._runs = Bucket(connection, subjects.RUNS)
+        self._locks = Bucket(connection, subjects.LOCKS)
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        entry = await self._runs.get(subjects.run_key(run_id))
+        return codec.decode(entry.value, RunRecord) if entry else None
+
+    async def keep_run(self, run: RunRecord) -> None:
+        await self._runs.put(subjects.run_key(run.run_id), codec.encode(run))
+
+    async def job(self, run_id: str, symbol: Symbol) -> JobRecord | None:
+        entry = await self._runs.get(subjects.job_key(run_id, symbol))
+        return codec.decode(entry.value, JobRecord) if entry else None
+
+    async def jobs(self, run_id: str) -> list[JobRecord]:
+        entries = await self._runs.entries(f"job.{run_id}.*")
+        return [codec.decode(entry.value, JobRecord) for entry in entries]
+
+    async def keep_job(self, job: JobRecord) -> None:
+        await self._runs.put(subjects.job_key(job.run_id, job.symbol), codec.encode(job))
+
+    async def job_changes(self, run_id: str) -> AsyncGenerator[JobRecord]:
+        async with aclosing(self._runs.watch(f"job.{run_id}.*")) as changes:
+            async for change in changes:
+                if isinstance(change, Entry):
+                    yield codec.decode(change.value, JobRecord)
+
+    async def lock_holder(self) -> LockHolder | None:
+        entry = await self._locks.get(subjects.TRAINING_LOCK)
+        return codec.decode(entry.value, LockHolder) if entry else None

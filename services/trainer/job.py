@@ -1,0 +1,284 @@
+"""One symbol of a run: candles in, a promoted model or a reason out."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from services.trainer.domain.jobs import FitJob, FitResult, Progress
+from shared.contracts import codec
+from shared.contracts.errors import AppError, Permanent
+from shared.contracts.events import (
+    Event,
+    JobCompleted,
+    JobFailed,
+    JobProgressed,
+    JobStarted,
+    ModelPromoted,
+)
+from shared.contracts.records import JobRecord, LockHolder, ModelRecord, Problem, RunRecord
+from shared.contracts.requests import JobOrder
+from shared.contracts.subjects import symbol_lock
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Status, Timeframe
+from shared.model.history import rows_to_read
+from shared.runtime.clock import Clock, from_ms
+from shared.runtime.lease import Lease, LeasePolicy, LeaseStore, hold
+from shared.runtime.tasks import alongside
+
+log = logging.getLogger(__name__)
+
+#: A job that was delivered this often took its trainer down again and again.
+_MOST_ATTEMPTS = 20
+
+
+class RunBook(Protocol):
+    """The stored runs and jobs. Every verb may raise Unavailable."""
+
+    async def run(self, run_id: str) -> RunRecord | None: ...
+
+    async def job(self, run_id: str, symbol: Symbol) -> JobRecord | None: ...
+
+    async def keep_job(self, job: JobRecord) -> None: ...
+
+
+class Candles(Protocol):
+    async def tail(self, symbol: Symbol, timeframe: Timeframe, rows: int) -> bytes:
+        """The newest packed rows, oldest first; may raise Unavailable."""
+
+
+class Pool(Protocol):
+    async def run(
+        self, job: FitJob, candles: bytes, *, deadline_s: float, on_progress: Progress
+    ) -> FitResult:
+        """Train in a child process.
+
+        Raises:
+            NotEnoughHistory, TrainingFailed: what the child said, or how it ended.
+        """
+
+
+class Registry(Protocol):
+    """The artifacts and the live models. Both may raise Unavailable."""
+
+    async def store(self, artifact: bytes) -> str:
+        """Keep the artifact; its SHA-256."""
+
+    async def promote(self, model: ModelRecord) -> ModelRecord | None:
+        """Make the model live; the one it replaced.
+
+        Raises:
+            Fenced: a model of a newer lease is live.
+        """
+
+
+class Outlet(Protocol):
+    async def emit(self, fact: Event) -> None:
+        """May raise Unavailable."""
+
+
+class Worker:
+    """Does jobs. A symbol is trained by one worker at a time, and what it promotes is fenced."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        deadline_s: float,
+        book: RunBook,
+        candles: Candles,
+        pool: Pool,
+        registry: Registry,
+        outlet: Outlet,
+        leases: LeaseStore,
+        policy: LeasePolicy,
+        clock: Clock,
+    ) -> None:
+        self._name = name
+        self._deadline_s = deadline_s
+        self._book = book
+        self._candles = candles
+        self._pool = pool
+        self._registry = registry
+        self._outlet = outlet
+        self._leases = leases
+        self._policy = policy
+        self._clock = clock
+
+    async def on_order(self, data: bytes, attempt: int) -> None:
+        """Do one job from `evertrain.job.<symbol>`; its record says how it ended.
+
+        The record is written before this returns, and it returns before the message is
+        acknowledged: an acknowledgement is not evidence of anything.
+
+        Raises:
+            MalformedMessage: not a job.
+            LeaseTaken, LeaseLost, Fenced: another worker has this symbol.
+            Unavailable: NATS does not answer.
+        """
+        order = codec.decode(data, JobOrder)
+        run = await self._book.run(order.run_id)
+        job = await self._book.job(order.run_id, order.symbol)
+        if run is None or run.status.final or job is None or job.status.final:
+            return
+        try:
+            if attempt > _MOST_ATTEMPTS:
+                raise WorkerLost(f"the job ended its trainer or was lost {attempt - 1} times")
+            async with hold(
+                self._leases,
+                symbol_lock(order.symbol),
+                lambda token: codec.encode(self._holder(order, token)),
+                policy=self._policy,
+            ) as lease:
+                job = await self._started(job)
+                await self._train(order, job, lease)
+        except Permanent as exc:
+            await self._failed(job, exc)
+
+    async def _train(self, order: JobOrder, job: JobRecord, lease: Lease) -> None:
+        result = await self._fit(order)
+        sha256 = await self._registry.store(result.artifact)
+        now = self._clock()
+        model = _model(order, result, sha256, lease, now)
+        replaced = await self._registry.promote(model)
+        await self._outlet.emit(
+            ModelPromoted(
+                id=f"model.promoted:{model.symbol}:{model.version}",
+                at=now,
+                run_id=order.run_id,
+                symbol=order.symbol,
+                model_version=model.version,
+                previous_version=replaced.version if replaced else None,
+                token=model.token,
+                avg_roc_auc=model.avg_roc_auc,
+            )
+        )
+        await self._succeeded(job, model)
+
+    async def _fit(self, order: JobOrder) -> FitResult:
+        """Train in a child, telling of each stage that it enters."""
+        entered: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
+        async with alongside(self._tell(order, entered), name=f"tell {order.symbol}"):
+            entered.put_nowait(("reading", 0.0))
+            rows = rows_to_read(order.timeframe, order.plan.days_back)
+            candles = await self._candles.tail(order.symbol, order.timeframe, rows)
+            return await self._pool.run(
+                FitJob(
+                    symbol=order.symbol,
+                    timeframe=order.timeframe,
+                    horizons=order.horizons,
+                    mode=order.mode,
+                    plan=order.plan,
+                ),
+                candles,
+                deadline_s=self._deadline_s,
+                on_progress=lambda stage, done: entered.put_nowait((stage, done)),
+            )
+
+    async def _tell(self, order: JobOrder, entered: asyncio.Queue[tuple[str, float]]) -> None:
+        while True:
+            stage, done = await entered.get()
+            now = self._clock()
+            await self._outlet.emit(
+                JobProgressed(
+                    id=f"job.progressed:{order.run_id}:{order.symbol}:{now.timestamp()}",
+                    at=now,
+                    run_id=order.run_id,
+                    symbol=order.symbol,
+                    stage=stage,
+                    progress_pct=round(100 * done, 1),
+                )
+            )
+
+    async def _started(self, job: JobRecord) -> JobRecord:
+        now = self._clock()
+        job = replace(job, status=Status.RUNNING, started_at=now, worker=self._name)
+        await self._book.keep_job(job)
+        await self._outlet.emit(
+            JobStarted(
+                id=f"job.started:{job.job_id}:{now.timestamp()}",
+                at=now,
+                run_id=job.run_id,
+                symbol=job.symbol,
+                mode=job.mode,
+                worker=self._name,
+            )
+        )
+        return job
+
+    async def _succeeded(self, job: JobRecord, model: ModelRecord) -> None:
+        job = replace(
+            job,
+            status=Status.SUCCEEDED,
+            finished_at=model.created_at,
+            progress_pct=100.0,
+            avg_roc_auc=model.avg_roc_auc,
+            model_version=model.version,
+        )
+        await self._outlet.emit(
+            JobCompleted(
+                id=f"job.completed:{job.job_id}",
+                at=model.created_at,
+                run_id=job.run_id,
+                symbol=job.symbol,
+                model_version=model.version,
+                avg_roc_auc=job.avg_roc_auc,
+                duration_s=job.duration_s or 0.0,
+            )
+        )
+        await self._book.keep_job(job)
+
+    async def _failed(self, job: JobRecord, reason: AppError) -> None:
+        problem, now = Problem(code=reason.code, message=str(reason)), self._clock()
+        log.warning("job failed", extra={"job_id": job.job_id, "reason": problem.message})
+        await self._outlet.emit(
+            JobFailed(
+                id=f"job.failed:{job.job_id}",
+                at=now,
+                run_id=job.run_id,
+                symbol=job.symbol,
+                error=problem,
+            )
+        )
+        await self._book.keep_job(
+            replace(job, status=Status.FAILED, finished_at=now, error=problem)
+        )
+
+    def _holder(self, order: JobOrder, token: int) -> LockHolder:
+        return LockHolder(
+            run_id=order.run_id,
+            source=order.source,
+            mode=order.mode,
+            holder=self._name,
+            started_at=self._clock(),
+            token=token,
+        )
+
+
+class WorkerLost(Permanent):
+    """The job was delivered again and again, and nobody lived to say how it ended."""
+
+    code = "worker_lost"
+
+
+def _model(
+    order: JobOrder, result: FitResult, sha256: str, lease: Lease, now: datetime
+) -> ModelRecord:
+    return ModelRecord(
+        symbol=order.symbol,
+        version=f"{now:%Y%m%dT%H%M%S}-{sha256[:8]}",
+        sha256=sha256,
+        size=len(result.artifact),
+        created_at=now,
+        timeframe=order.timeframe,
+        horizons=result.horizons,
+        mode=order.mode,
+        run_id=order.run_id,
+        token=lease.token,
+        epoch=lease.epoch,
+        candle_at=from_ms(result.candle_at_ms),
+        rows=result.rows,
+        scores=result.scores,
+        libraries=result.libraries,
+    )
