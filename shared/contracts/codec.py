@@ -12,6 +12,9 @@ from shared.contracts.symbols import Symbol
 T = TypeVar("T")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
+#: What the decoder says of bytes that it cannot read; it skips unknown fields by recursion.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class _Head(msgspec.Struct):
     type: str
@@ -39,7 +42,7 @@ def decode(data: bytes, kind: type[T]) -> T:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_symbol)
     try:
         message: T = decoder.decode(data.strip() or b"{}")
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except _UNREADABLE as exc:
         raise MalformedMessage(str(exc)) from exc
     return message
 
@@ -53,7 +56,7 @@ def decode_event(data: bytes) -> Event:
     """
     try:
         kind = EVENT_TYPES.get(_HEAD.decode(data).type)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except _UNREADABLE as exc:
         raise MalformedMessage(str(exc)) from exc
     if kind is None:
         raise MalformedMessage("an event of a type this version does not know")

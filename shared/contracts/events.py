@@ -8,19 +8,18 @@ golden file, for as long as the stream may hold it. Readers ignore fields they d
 """
 
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import Literal, get_args
 
 from shared.contracts.records import LockHolder, Problem
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Mode, Source, Timeframe
+from shared.contracts.terms import Instant, Mode, Source, Timeframe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Event:
     v: Literal[1] = 1
     id: str
-    at: datetime
+    at: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +176,7 @@ class PredictionUpdated(_Event):
     type: Literal["prediction.updated"] = "prediction.updated"
     symbol: Symbol
     model_version: str
-    candle_at: datetime
+    candle_at: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +187,7 @@ class CandlesUpdated(_Event):
     symbol: Symbol
     timeframe: Timeframe
     added: int
-    candle_at: datetime
+    candle_at: Instant
     open: float
     high: float
     low: float

@@ -4,11 +4,10 @@ Times are aware and in UTC. A number that can be unknown is None, never NaN.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Direction, Horizon, Mode, Source, Status, Timeframe
+from shared.contracts.terms import Direction, Horizon, Instant, Mode, Source, Status, Timeframe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ class LockHolder:
     source: Source
     mode: Mode
     holder: str
-    started_at: datetime
+    started_at: Instant
     token: int = 0
 
 
@@ -71,9 +70,9 @@ class RunRecord:
     status: Status
     symbols: tuple[Symbol, ...]
     batch_size: int
-    requested_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    requested_at: Instant
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
     done: int = 0
     failed: int = 0
     skipped: int = 0
@@ -95,9 +94,9 @@ class JobRecord:
     mode: Mode
     source: Source
     status: Status
-    created_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    created_at: Instant
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
     progress_pct: float = 0.0
     avg_roc_auc: float | None = None
     model_version: str | None = None
@@ -139,14 +138,14 @@ class ModelRecord:
     version: str
     sha256: str
     size: int
-    created_at: datetime
+    created_at: Instant
     timeframe: Timeframe
     horizons: tuple[Horizon, ...]
     mode: Mode
     run_id: str
     token: int
     epoch: str
-    candle_at: datetime
+    candle_at: Instant
     rows: int
     scores: tuple[Score, ...]
     libraries: dict[str, str]
@@ -187,9 +186,9 @@ class Prediction:
     timeframe: Timeframe
     predictions: tuple[Forecast, ...]
     model_version: str
-    candle_at: datetime
-    generated_at: datetime
-    expires_at: datetime
+    candle_at: Instant
+    generated_at: Instant
+    expires_at: Instant
     cache: Literal["memory", "disk", "miss"] = "memory"
     stale: bool = False
     stale_reason: str | None = None
@@ -202,7 +201,7 @@ class Ranked:
     symbol: Symbol
     forecast: Forecast
     model_version: str
-    candle_at: datetime
+    candle_at: Instant
     stale: bool
 
 
@@ -214,8 +213,8 @@ class CandleSummary:
 
     symbol: Symbol
     timeframe: Timeframe
-    first: datetime | None
-    last: datetime | None
+    first: Instant | None
+    last: Instant | None
     rows: int
     gaps: int
     lag_s: float | None
@@ -229,7 +228,7 @@ class CurrentRun:
     run_id: str
     source: Source
     mode: Mode
-    started_at: datetime
+    started_at: Instant
     total: int
     done: int
     failed: int
@@ -256,7 +255,7 @@ class TrainingStatus:
     """Everything about training at one glance: `GET /auto-train/status`."""
 
     enabled: bool
-    next_run_at: datetime | None
+    next_run_at: Instant | None
     last_run: RunRecord | None
     current_run: CurrentRun | None
     lock: LockHolder | None

@@ -5,14 +5,13 @@ are valid wherever every field has one.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from shared.contracts.records import TrainingPlan
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Horizon, Mode, Source, Status, Timeframe
+from shared.contracts.terms import Horizon, Instant, Mode, Source, Status, Timeframe
 
 RunId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -43,7 +42,7 @@ class JobOrder:
     timeframe: Timeframe
     horizons: tuple[Horizon, ...]
     plan: TrainingPlan
-    created_at: datetime
+    created_at: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
