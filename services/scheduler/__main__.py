@@ -39,9 +39,9 @@ from shared.contracts.requests import (
 )
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source
-from shared.market.providers import open_provider
+from shared.market.providers.catalogue import open_provider
 from shared.market.store import CandleStore
-from shared.runtime.clock import utc_now
+from shared.runtime.clock import to_ms, utc_now
 from shared.runtime.service import run
 from shared.runtime.settings import Environment
 from shared.runtime.tasks import endless, supervise
@@ -58,7 +58,11 @@ async def main(env: Environment) -> None:
         await topology.ensure(connection)
         publisher = Publisher(connection)
         store = CandleStore(Bucket(connection, subjects.CANDLES))
-        provider = open_provider(settings.provider, timeframe=settings.timeframe)
+        provider = await open_provider(
+            settings.provider,
+            timeframe=settings.timeframe,
+            resume_after_ms=await _newest_candle(store),
+        )
         universe = Universe(
             symbols=settings.symbols or provider.symbols(),
             timeframe=settings.timeframe,
@@ -139,6 +143,12 @@ async def main(env: Environment) -> None:
             partial(reporter.report_itself, connection),
             grace=5,
         )
+
+
+async def _newest_candle(store: CandleStore) -> int | None:
+    """The open time in ms of the newest candle of any series, where a replay goes on."""
+    series = await store.summaries(now_ms=0)
+    return max((to_ms(one.last) for one in series if one.last is not None), default=None)
 
 
 def _first_request(symbols: tuple[Symbol, ...]) -> TrainRequest:
