@@ -38,6 +38,8 @@ DEMO: Final = {
     "SYMBOLS": "AAPL,GOOG,IBM,MSFT",
     "TIMEFRAME": "1d",
     "AUTO_TRAINING_ENABLED": "true",
+    "CANDLE_INTERVAL_MINUTES": "0.05",
+    "INCREMENTAL_SCHEDULE": "*/2 * * * *",
 }
 
 #: nats-server is stopped after this, and all of it must take less than ten seconds.
