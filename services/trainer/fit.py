@@ -4,7 +4,6 @@ import numpy as np
 import numpy.typing as npt
 
 from services.trainer.domain import packing
-from services.trainer.domain.failures import Unsound
 from services.trainer.domain.jobs import FitJob, FitResult, Progress
 from services.trainer.domain.learners import (
     Basic,
@@ -16,16 +15,12 @@ from services.trainer.domain.learners import (
     versions,
 )
 from services.trainer.domain.sample import Sample, sample
+from services.trainer.domain.soundness import check_packed, check_served
 from services.trainer.domain.validation import validate
-from shared.model.artifact import Card, Model, Outlook, decode, encode
+from shared.model.artifact import Card, Model, Outlook, encode
 from shared.model.candles import Candles, view
 from shared.model.features import NAMES, SPEC
-from shared.model.forecast import forecast, probabilities
 from shared.model.linear import Linear
-
-#: A packed booster may differ from its original by this much, in probability.
-_TOLERANCE = 1e-5
-_CHECKED_ROWS = 256
 
 
 def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
@@ -59,7 +54,7 @@ def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
         model = _final(job, rows, known, learners, effort, judged.rounds, progress)
 
     artifact = encode(model)
-    _check_served(artifact, rows)
+    check_served(artifact, rows)
     return FitResult(
         artifact=artifact,
         horizons=known.horizons,
@@ -94,7 +89,7 @@ def _final(
         forest=packing.forest(groups, effort.depth),
         linear=_linear(known),
     )
-    _check_packed(model, known, fitted)
+    check_packed(model, fitted, known.features)
     return model
 
 
@@ -136,34 +131,3 @@ def _outlook(horizon: int, returns: npt.NDArray[np.float64]) -> Outlook:
 
 def _mean(returns: npt.NDArray[np.float64]) -> float:
     return float(returns.mean()) if len(returns) else 0.0
-
-
-def _check_packed(model: Model, known: Sample, fitted: list[list[Booster]]) -> None:
-    """Compare the packed boosters with the libraries' own code, on rows spread over the sample.
-
-    Raises:
-        Unsound: they differ, or give something that is no number.
-    """
-    spread = np.linspace(0, len(known.features) - 1, _CHECKED_ROWS).astype(np.intp)
-    rows = known.features[np.unique(spread)]
-    packed = probabilities(model, rows).by_learner
-    for row, each in enumerate(fitted):
-        for column, booster in enumerate(each):
-            gap = np.abs(packed[:, row, column] - booster.probabilities(rows)).max()
-            if not gap <= _TOLERANCE:
-                raise Unsound(
-                    f"{model.card.boosters[column]}, horizon {known.horizons[row]}: "
-                    f"the packed trees differ by {gap:g} from the library's own"
-                )
-
-
-def _check_served(artifact: bytes, candles: Candles) -> None:
-    """Read the artifact back and ask it about the newest candle.
-
-    Raises:
-        Unsound: an answer that is no number.
-    """
-    for said in forecast(decode(artifact), candles):
-        numbers = (said.p_up, said.expected_return_pct, *said.interval_pct)
-        if not np.all(np.isfinite((*numbers, *said.by_learner.values()))):
-            raise Unsound(f"horizon {said.horizon}: the model answers {said}")

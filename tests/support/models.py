@@ -1,0 +1,57 @@
+"""A small model with made-up numbers, in the shape of a real one."""
+
+import numpy as np
+
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Mode, Timeframe
+from shared.model.artifact import Card, Model, Outlook
+from shared.model.features import NAMES, SPEC
+from shared.model.forest import Forest
+from shared.model.linear import Linear
+
+BOOSTERS = ("xgboost", "lightgbm", "catboost")
+
+
+def made_up_model(
+    *, horizons: tuple[int, ...] = (1, 3), depth: int = 3, seed: int = 0, spec: str = SPEC
+) -> Model:
+    rng = np.random.default_rng(seed)
+    groups = len(horizons) * len(BOOSTERS)
+    trees = rng.integers(1, 5, groups).astype(np.int32)
+    count, features = int(trees.sum()), len(NAMES)
+    return Model(
+        card=Card(
+            symbol=Symbol("BTC/USDT"),
+            timeframe=Timeframe.M15,
+            mode=Mode.FULL,
+            candle_at_ms=1_704_067_200_000,
+            rows=730,
+            spec=spec,
+            features=NAMES,
+            boosters=BOOSTERS,
+            outlooks=tuple(
+                Outlook(
+                    horizon=horizon,
+                    mean_up_pct=1.5,
+                    mean_down_pct=-1.0,
+                    low_pct=-2.0,
+                    high_pct=2.5,
+                )
+                for horizon in horizons
+            ),
+            libraries={"numpy": "2.4.6"},
+        ),
+        forest=Forest(
+            depth=depth,
+            feature=rng.integers(0, features, (count, 2**depth - 1)).astype(np.uint8),
+            threshold=rng.normal(0.0, 0.1, (count, 2**depth - 1)).astype(np.float32),
+            leaf=rng.normal(0.0, 0.1, (count, 2**depth)).astype(np.float32),
+            trees=trees,
+            base=rng.normal(0.0, 0.1, groups),
+        ),
+        linear=Linear(
+            centre=rng.normal(0.0, 0.1, features),
+            scale=rng.uniform(0.5, 2.0, features),
+            weights=rng.normal(0.0, 0.1, (len(horizons), 1 + features)),
+        ),
+    )
