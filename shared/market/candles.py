@@ -1,6 +1,7 @@
 """Candles: what the market did in one interval, and how many of them are kept as bytes."""
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -36,3 +37,20 @@ def unpack(data: bytes) -> list[Candle]:
     if len(data) % ROW.size:
         raise CandlesRefused(f"{len(data)} bytes are not a whole number of {ROW.size}-byte candles")
     return [Candle(*row) for row in ROW.iter_unpack(data)]
+
+
+def between(rows: bytes, since_ms: int | None, until_ms: int | None) -> bytes:
+    """Of packed rows in ascending order, those with `since_ms` <= open time < `until_ms`."""
+    start = 0 if since_ms is None else _rows_before(rows, since_ms)
+    end = len(rows) // ROW.size if until_ms is None else _rows_before(rows, until_ms)
+    return rows[start * ROW.size : end * ROW.size]
+
+
+def opened_at(rows: bytes, number: int) -> int:
+    """The open time of a packed row, counting from 0."""
+    at_ms: int = ROW.unpack_from(rows, number * ROW.size)[0]
+    return at_ms
+
+
+def _rows_before(rows: bytes, at_ms: int) -> int:
+    return bisect_left(range(len(rows) // ROW.size), at_ms, key=lambda n: opened_at(rows, n))

@@ -9,7 +9,6 @@ Two writers of one series may interleave as they like: each write is a compare-a
 tried again on the newest value, and candles only ever join the ones that are there.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
@@ -21,7 +20,7 @@ from shared.contracts.records import CandleSummary
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.market import chunks
-from shared.market.candles import ROW, Candle
+from shared.market.candles import ROW, Candle, between
 from shared.market.checks import Reason, Refusal
 from shared.market.chunks import Contents, Span
 from shared.runtime.clock import from_ms
@@ -113,7 +112,7 @@ class CandleStore:
         """
         series = Series(symbol, timeframe)
         rows = [
-            _between(await self._rows(series, period), since_ms, until_ms)
+            between(await self._rows(series, period), since_ms, until_ms)
             for period, span in (await self._contents(series)).ordered()
             if (since_ms is None or span.last >= since_ms)
             and (until_ms is None or span.first < until_ms)
@@ -210,21 +209,6 @@ class CandleStore:
         if entry is None:
             raise NotFound(f"the candles {key} are gone from the store: import them again")
         return chunks.rows_of(entry.value)
-
-
-def _between(rows: bytes, since_ms: int | None, until_ms: int | None) -> bytes:
-    start = 0 if since_ms is None else _rows_before(rows, since_ms)
-    end = len(rows) // ROW.size if until_ms is None else _rows_before(rows, until_ms)
-    return rows[start * ROW.size : end * ROW.size]
-
-
-def _rows_before(rows: bytes, at_ms: int) -> int:
-    return bisect_left(range(len(rows) // ROW.size), at_ms, key=lambda n: _at(rows, n))
-
-
-def _at(rows: bytes, number: int) -> int:
-    at: int = ROW.unpack_from(rows, number * ROW.size)[0]
-    return at
 
 
 def _summary(series: Series, contents: Contents, now_ms: int) -> CandleSummary:
