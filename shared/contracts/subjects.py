@@ -26,6 +26,7 @@ TRAINING_LOCK: Final = "training"
 UNIVERSE: Final = "universe"
 
 ALL_EVENTS: Final = "evertrain.event.>"
+CANDLES_UPDATED: Final = "evertrain.event.candles.updated.*"
 
 
 def train(mode: Mode) -> str:

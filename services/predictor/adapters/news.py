@@ -1,0 +1,93 @@
+"""What happens elsewhere, told to whoever wants to know: the universe, promotions, candles."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from shared.bus.connection import Connection
+from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
+from shared.contracts import codec, subjects
+from shared.contracts.errors import InvalidSymbol, MalformedMessage
+from shared.contracts.events import CandlesUpdated
+from shared.contracts.records import ModelRecord, Universe
+from shared.contracts.symbols import Symbol
+
+log = logging.getLogger(__name__)
+
+
+async def follow_universe(
+    config: Bucket, *, changed: Callable[[Universe], None], caught_up: asyncio.Event
+) -> None:
+    """Tell the universe and each change of it; never returns."""
+    async with aclosing(config.watch(subjects.UNIVERSE)) as changes:
+        async for change in changes:
+            match change:
+                case Entry(key, value):
+                    with _skipping(key):
+                        changed(codec.decode(value, Universe))
+                case Removed():
+                    pass  # the last known one goes on
+                case CaughtUp():
+                    caught_up.set()
+
+
+async def follow_models(
+    registry: Bucket,
+    *,
+    promoted: Callable[[ModelRecord], None],
+    removed: Callable[[Symbol], None],
+    caught_up: asyncio.Event,
+) -> None:
+    """Tell every live model and each change of one, again after each reconnect; never returns."""
+    async with aclosing(registry.watch()) as changes:
+        async for change in changes:
+            match change:
+                case Entry(key, value):
+                    with _skipping(key):
+                        promoted(codec.decode(value, ModelRecord))
+                case Removed(key):
+                    with _skipping(key):
+                        removed(Symbol.from_token(key))
+                case CaughtUp():
+                    caught_up.set()
+
+
+@asynccontextmanager
+async def candle_news(connection: Connection) -> AsyncIterator[asyncio.Queue[bytes]]:
+    """The events of new candles, for as long as the body runs. Those of a time without NATS are
+    missing.
+    """
+    arrived: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def arrive(message: Msg) -> None:
+        arrived.put_nowait(message.data)
+
+    subscription = await connection.client.subscribe(subjects.CANDLES_UPDATED, cb=arrive)
+    try:
+        yield arrived
+    finally:
+        with suppress(nats.errors.Error, OSError):
+            await subscription.unsubscribe()
+
+
+async def follow_candles(
+    arrived: asyncio.Queue[bytes], *, updated: Callable[[CandlesUpdated], None]
+) -> None:
+    """Tell every event that arrives; never returns."""
+    while True:
+        data = await arrived.get()
+        with _skipping("an event"):
+            updated(codec.decode(data, CandlesUpdated))
+
+
+@contextmanager
+def _skipping(what: str) -> Iterator[None]:
+    """Something that cannot be read must not keep the rest from being heard."""
+    try:
+        yield
+    except (MalformedMessage, InvalidSymbol) as exc:
+        log.warning("skipped what cannot be read", extra={"what": what, "reason": str(exc)})

@@ -1,0 +1,125 @@
+"""Everything known about one symbol, and the answer that follows from it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from services.predictor.domain.freshness import Entry, Lapse, Moment, lapse
+from services.predictor.domain.setbacks import Setback, setback
+from shared.contracts.errors import NotReady
+from shared.contracts.records import ModelRecord, Prediction, Problem
+from shared.contracts.symbols import Symbol
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """`live` is the registry's model and `good` the last one that worked; `newest` is the newest
+    candle heard of, in the live model's timeframe. `refused` is a setback with the live model,
+    which `good` stands in for; `failed` one with the computation as a whole.
+    """
+
+    symbol: Symbol
+    live: ModelRecord | None = None
+    good: ModelRecord | None = None
+    newest: datetime | None = None
+    entry: Entry | None = None
+    refused: Setback | None = None
+    failed: Setback | None = None
+
+    def promote(self, record: ModelRecord) -> bool:
+        """A model went live. Says whether that was news."""
+        if record == self.live:
+            return False
+        if self.live is None or self.live.timeframe is not record.timeframe:
+            self.newest = None
+        self.live = record
+        self.forgive()
+        return True
+
+    def withdraw(self) -> None:
+        """The registry has no model of this symbol any more."""
+        self.live = self.good = self.newest = self.entry = None
+        self.forgive()
+
+    def hear(self, candle_at: datetime) -> bool:
+        """A candle is in the store. Says whether it is newer than any before."""
+        if self.newest is not None and candle_at <= self.newest:
+            return False
+        self.newest = candle_at
+        return True
+
+    def forgive(self) -> None:
+        """Try everything again at once."""
+        self.refused = self.failed = None
+
+    def refuse(self, record: ModelRecord, problem: Problem, tick: float) -> None:
+        """The model does not work; what is known of another that has gone live since stays."""
+        if record is self.live:
+            self.refused = setback(problem, self.refused, tick)
+
+    def accept(self, record: ModelRecord) -> None:
+        """The model works."""
+        self.good = record
+        if record is self.live:
+            self.refused = None
+
+    def fail(self, problem: Problem, tick: float) -> None:
+        self.failed = setback(problem, self.failed, tick)
+
+    def succeed(self, prediction: Prediction, now: Moment) -> None:
+        self.entry, self.failed = Entry.of(prediction, now), None
+
+    def remember(self, prediction: Prediction) -> None:
+        """Something to answer with until there is better; it is never fresh."""
+        told = replace(prediction, stale=False, stale_reason=None)
+        self.entry = Entry(prediction=told, made=0.0, best_before=0.0)
+
+    def rests(self, tick: float) -> bool:
+        return tick < self.resting_until
+
+    @property
+    def resting_until(self) -> float:
+        """The tick before which nothing of this symbol is computed."""
+        return self.failed.until if self.failed else 0.0
+
+    @property
+    def due_again(self) -> float | None:
+        """The tick at which to compute without having heard anything new."""
+        if self.failed:
+            return self.failed.until
+        if self.refused:
+            return self.refused.until
+        return self.entry.half_life if self.entry else None
+
+    @property
+    def problem(self) -> Problem | None:
+        trouble = self.failed or self.refused
+        return trouble.problem if trouble else None
+
+    def lapse(self, now: Moment) -> Lapse | None:
+        """Why the entry, which must be there like the live model, is not the newest."""
+        assert self.live is not None
+        assert self.entry is not None
+        return lapse(
+            self.entry, model_version=self.live.version, newest_candle=self.newest, now=now
+        )
+
+    def fresh(self, now: Moment) -> bool:
+        return self.live is not None and self.entry is not None and self.lapse(now) is None
+
+    def answer(self, now: Moment) -> Prediction:
+        """The newest prediction there is, marked as stale with the reason if it is not the newest
+        there should be.
+
+        Raises:
+            NotReady: there is none yet, and why.
+        """
+        if self.live is None:
+            raise NotReady(f"there is no model of {self.symbol} yet: train it first")
+        if self.entry is None:
+            reason = self.problem.message if self.problem else "it is being computed"
+            raise NotReady(f"there is no prediction of {self.symbol} yet: {reason}")
+        prediction, why = self.entry.prediction, self.lapse(now)
+        if why is None:
+            return prediction
+        reason = f"{why}: {self.problem.message}" if self.problem else str(why)
+        return replace(prediction, stale=True, stale_reason=reason)
