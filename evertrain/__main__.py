@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from evertrain.commands import processes
+from evertrain.commands import candles, machine, processes, training, views
+from evertrain.exits import Exit, exit_code
 from shared.contracts.errors import AppError
 
 app = typer.Typer(
@@ -14,19 +15,26 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(processes.app)
+app.add_typer(training.app)
+app.add_typer(views.app)
+app.add_typer(candles.app, name="candles", rich_help_panel="Use")
+app.add_typer(machine.app)
 
 
 def main() -> None:
-    """Exits 2, with one line that says what to do, when something must be mended first."""
+    """Exits 2, or 3 when others are training, with one line that says what to do."""
     try:
         app()
-    except AppError as exc:
-        sys.exit(_refused(exc))
+    except* AppError as group:
+        sys.exit(_refused(group))
 
 
-def _refused(reason: AppError) -> int:
+def _refused(group: BaseExceptionGroup[AppError]) -> Exit:
+    reason: BaseException = group
+    while isinstance(reason, BaseExceptionGroup):
+        reason = reason.exceptions[0]
     print(f"evertrain: {reason}", file=sys.stderr)
-    return 2
+    return exit_code(reason) if isinstance(reason, AppError) else Exit.MEND
 
 
 if __name__ == "__main__":

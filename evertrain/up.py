@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from evertrain.configuration import SERVICES, check_settings
 from evertrain.logbook import Logbook, logbook
 from evertrain.processes import ChildProcess, Command
 from evertrain.supervision import Child, Patience, Stop, keep_all_running
@@ -28,18 +29,17 @@ from shared.runtime.tasks import alongside
 
 log = logging.getLogger(__name__)
 
-#: In start-up order; they are stopped the other way round.
-SERVICES: Final = ("scheduler", "trainer", "predictor", "gateway")
-
-#: Real daily candles, replayed faster than life. Whatever the user has set wins.
+#: Real daily candles, replayed faster than life: a day is three seconds. What the user set wins.
 DEMO: Final = {
     "EVERTRAIN_DEMO": "true",
     "DATA_PROVIDER": "replay",
     "SYMBOLS": "AAPL,GOOG,IBM,MSFT",
     "TIMEFRAME": "1d",
-    "AUTO_TRAINING_ENABLED": "true",
     "CANDLE_INTERVAL_MINUTES": "0.05",
-    "INCREMENTAL_SCHEDULE": "*/2 * * * *",
+    "TRAIN_DAYS_BACK": "730",
+    "AUTO_TRAINING_ENABLED": "true",
+    "CYCLE_MINUTES": "1",
+    "INCREMENTAL_SCHEDULE": "*/3 * * * *",
 }
 
 #: nats-server is stopped after this, and all of it must take less than ten seconds.
@@ -65,15 +65,27 @@ def plan(
     """What the options ask for, and else the settings.
 
     Raises:
-        InvalidSetting: GATEWAY_PORT is out of range.
+        InvalidSetting: a setting that one of the services reads is not allowed.
     """
     defaults = {name: value for name, value in DEMO.items() if demo and not env.optional(name)}
+    nats_url = env.optional("NATS_URL")
+    data_dir = (data_dir or env.data_dir()).expanduser().absolute()
+    host = host or env.text("GATEWAY_HOST", "127.0.0.1")
+    port = port or env.integer("GATEWAY_PORT", 8000, least=1, most=65535)
+    chosen = {
+        **defaults,
+        "DATA_DIR": str(data_dir),
+        "GATEWAY_HOST": host,
+        "GATEWAY_PORT": str(port),
+    }
+    for service in SERVICES:
+        check_settings(service, env.over(chosen))
     return Plan(
-        data_dir=(data_dir or env.data_dir()).expanduser().absolute(),
-        host=host or env.text("GATEWAY_HOST", "127.0.0.1"),
-        port=port or env.integer("GATEWAY_PORT", 8000, least=1, most=65535),
-        environment={**os.environ, **defaults},
-        nats_url=env.optional("NATS_URL"),
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        environment={**os.environ, **chosen},
+        nats_url=nats_url,
         # -P: a folder called `services` where the user stands is not ours.
         commands={name: ("-P", "-m", f"services.{name}") for name in SERVICES},
     )
@@ -108,13 +120,7 @@ async def _nats(plan: Plan, stack: AsyncExitStack) -> str:
 
 
 def _children(plan: Plan, nats_url: str, book: Logbook) -> list[Child]:
-    environment = {
-        **plan.environment,
-        "NATS_URL": nats_url,
-        "DATA_DIR": str(plan.data_dir),
-        "GATEWAY_HOST": plan.host,
-        "GATEWAY_PORT": str(plan.port),
-    }
+    environment = {**plan.environment, "NATS_URL": nats_url}
     return [
         Child(
             name,

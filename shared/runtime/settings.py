@@ -25,6 +25,10 @@ class Environment:
     def __init__(self, values: Mapping[str, str | None]) -> None:
         self._values = values
 
+    def over(self, values: Mapping[str, str]) -> "Environment":
+        """This environment with `values` in place of its own."""
+        return Environment({**self._values, **values})
+
     def text(self, name: str, default: str) -> str:
         return self.optional(name) or default
 

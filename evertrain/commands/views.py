@@ -1,0 +1,130 @@
+"""`monitor`, `predict`, `top` and `models`."""
+
+from typing import Annotated
+
+import typer
+
+from evertrain.commands.parameters import Json, OneHorizon, OneSymbol
+
+app = typer.Typer()
+models = typer.Typer(help="The live models.", no_args_is_help=True)
+app.add_typer(models, name="models", rich_help_panel="Use")
+
+
+@app.command(rich_help_panel="Use")
+def monitor(
+    once: Annotated[bool, typer.Option("--once", help="Print once and leave.")] = False,
+    json: Json = False,
+) -> None:
+    """Watch services, training, models, cache and machine, with whatever needs attention.
+
+    `--once`, and `--json`, which implies it, exit 0 healthy, 1 with warnings, 2 with errors.
+
+    For example:
+
+      evertrain monitor
+
+      evertrain monitor --once --json | jq .health
+    """
+    from evertrain import monitor as watching
+    from evertrain.output import console, show_json
+    from evertrain.session import on_the_bus
+    from shared.runtime.settings import environment
+
+    data_dir, out = environment().data_dir(), console()
+    if not (once or json):
+        on_the_bus(lambda connection: watching.live(connection, data_dir, out))
+        return
+    status = on_the_bus(lambda connection: watching.once(connection, data_dir))
+    if json:
+        show_json(status)
+    else:
+        out.print(watching.screenful(status, data_dir))
+    raise typer.Exit(watching.EXITS[status.health.level])
+
+
+@app.command(rich_help_panel="Use")
+def predict(symbol: OneSymbol, horizon: OneHorizon = None, json: Json = False) -> None:
+    """Show the newest prediction of one symbol.
+
+    For example:
+
+      evertrain predict AAPL
+
+      evertrain predict BTC/USDT --horizon 7 --json
+    """
+    from evertrain import predictions
+    from evertrain.output import console, show_json
+    from evertrain.session import on_the_bus
+    from shared.contracts.requests import PredictRequest
+    from shared.runtime.clock import utc_now
+
+    question = PredictRequest(symbol=symbol, horizon=horizon)
+    prediction = on_the_bus(lambda connection: predictions.predict(connection, question))
+    if json:
+        show_json(prediction)
+    else:
+        predictions.show_prediction(prediction, console(), utc_now())
+
+
+@app.command(rich_help_panel="Use")
+def top(
+    n: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 20,
+    horizon: OneHorizon = None,
+    json: Json = False,
+) -> None:
+    """Rank the symbols by the confidence of their best prediction.
+
+    For example:
+
+      evertrain top
+
+      evertrain top -n 5 --horizon 7
+    """
+    from evertrain import predictions
+    from evertrain.output import console, show_json
+    from evertrain.session import on_the_bus
+    from shared.contracts.requests import TopRequest
+
+    question = TopRequest(n=n, horizon=horizon)
+    ranking = on_the_bus(lambda connection: predictions.top(connection, question))
+    if json:
+        show_json(ranking)
+    else:
+        predictions.show_top(ranking, console())
+
+
+@models.command("list")
+def list_models(json: Json = False) -> None:
+    """List every live model with its age and its score.
+
+    For example: evertrain models list
+    """
+    from evertrain import models as registry
+    from evertrain.output import console, show_json
+    from evertrain.session import on_the_bus
+    from shared.runtime.clock import utc_now
+
+    found = on_the_bus(registry.live_models)
+    if json:
+        show_json(found)
+    else:
+        registry.show_models(found, console(), utc_now())
+
+
+@models.command("show")
+def show_model(symbol: OneSymbol, json: Json = False) -> None:
+    """Show one model: where it came from, and how each learner did on each horizon.
+
+    For example: evertrain models show AAPL
+    """
+    from evertrain import models as registry
+    from evertrain.output import console, show_json
+    from evertrain.session import on_the_bus
+    from shared.runtime.clock import utc_now
+
+    model = on_the_bus(lambda connection: registry.live_model(connection, symbol))
+    if json:
+        show_json(model)
+    else:
+        registry.show_model(model, console(), utc_now())

@@ -1,0 +1,83 @@
+"""The registry, for people."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Console
+
+from evertrain.output import age, moment, score, table
+from shared.bus.connection import Connection
+from shared.bus.kv import Bucket
+from shared.contracts import codec, subjects
+from shared.contracts.errors import NotFound
+from shared.contracts.records import ModelRecord
+from shared.contracts.symbols import Symbol
+
+
+async def live_models(connection: Connection) -> list[ModelRecord]:
+    """Every live model, by symbol. Raises Unavailable: NATS does not answer."""
+    entries = await Bucket(connection, subjects.MODELS).entries()
+    models = [codec.decode(entry.value, ModelRecord) for entry in entries]
+    return sorted(models, key=lambda model: model.symbol)
+
+
+async def live_model(connection: Connection, symbol: Symbol) -> ModelRecord:
+    """Raises NotFound: the symbol has no model; Unavailable: NATS does not answer."""
+    entry = await Bucket(connection, subjects.MODELS).get(symbol.token)
+    if entry is None:
+        raise NotFound(f"{symbol} has no model: `evertrain train --symbols {symbol}` makes one")
+    return codec.decode(entry.value, ModelRecord)
+
+
+def show_models(models: Sequence[ModelRecord], out: Console, now: datetime) -> None:
+    if not models:
+        out.print("no models yet: `evertrain train --mode quick` makes them")
+        return
+    columns = ("Symbol", "Version", "Age", "Mode", "ROC AUC", "Rows", "kB", "Horizons")
+    rows = (
+        (
+            model.symbol,
+            model.version,
+            age(model.created_at, now),
+            model.mode,
+            score(model.avg_roc_auc),
+            model.rows,
+            round(model.size / 1000),
+            _horizons(model),
+        )
+        for model in models
+    )
+    out.print(table(*columns, rows=rows, numbers=("Age", "ROC AUC", "Rows", "kB")))
+
+
+def show_model(model: ModelRecord, out: Console, now: datetime) -> None:
+    facts = {
+        "version": model.version,
+        "age": age(model.created_at, now),
+        "trained": f"{model.mode}, run {model.run_id}",
+        "candles": f"{model.rows} of {model.timeframe}, up to {moment(model.candle_at)}",
+        "horizons": _horizons(model),
+        "artifact": f"{model.size} bytes, sha256 {model.sha256}",
+        "libraries": ", ".join(f"{name} {at}" for name, at in sorted(model.libraries.items())),
+    }
+    out.print(model.symbol)
+    for name, value in facts.items():
+        out.print(f"  {name:<10} {value}")
+    columns = ("Horizon", "Learner", "ROC AUC", "Log loss", "Accuracy", "Base rate", "Rows")
+    rows = (
+        (
+            s.horizon,
+            s.learner,
+            score(s.roc_auc),
+            score(s.log_loss),
+            score(s.accuracy),
+            score(s.base_rate),
+            s.rows,
+        )
+        for s in model.scores
+    )
+    out.print(table(*columns, rows=rows, numbers={*columns} - {"Learner"}))
+
+
+def _horizons(model: ModelRecord) -> str:
+    return ",".join(map(str, model.horizons))

@@ -1,0 +1,48 @@
+"""One errand on the bus: connect, do it, leave."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+from shared.bus.connection import Connection, NatsOptions, connected
+from shared.runtime.settings import Environment, environment
+
+T = TypeVar("T")
+
+#: A person is waiting.
+_GIVE_UP_AFTER_S: Final = 5.0
+
+
+def on_the_bus(errand: Callable[[Connection], Awaitable[T]]) -> T:
+    """What the errand returns.
+
+    Raises:
+        Unavailable: no NATS server is known, or none answers.
+        AppError: whatever the errand raises.
+    """
+    return asyncio.run(_connected(errand))
+
+
+async def _connected(errand: Callable[[Connection], Awaitable[T]]) -> T:
+    options = NatsOptions.read(environment())
+    async with connected(options, name="evertrain", give_up_after=_GIVE_UP_AFTER_S) as connection:
+        return await errand(connection)
+
+
+def address(env: Environment) -> str:
+    """Where NATS is, with user and password, as the NATS command line takes it.
+
+    Raises:
+        Unavailable: no NATS server is known.
+    """
+    options = NatsOptions.read(env)
+    return ",".join(_with_credentials(server, options) for server in options.servers)
+
+
+def _with_credentials(server: str, options: NatsOptions) -> str:
+    if options.user is None or "@" in server:
+        return server
+    scheme, _, host = server.rpartition("://")
+    who = f"{quote(options.user, safe='')}:{quote(options.password or '', safe='')}"
+    return f"{scheme or 'nats'}://{who}@{host}"
