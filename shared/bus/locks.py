@@ -30,22 +30,44 @@ class JetStreamLeases:
     async def renew(self, key: str, value: bytes, last: Revision, *, ttl: float) -> Revision:
         try:
             return Revision(await self._bucket.update(key, value, last, ttl=ttl))
-        except Conflict as exc:
-            # Perhaps it was our own renewal, whose answer was lost.
-            entry = await self._bucket.get(key)
-            if entry is not None and entry.value == value:
-                return Revision(entry.revision)
-            raise LeaseLost(f"{key} was taken by someone else") from exc
+        except Conflict:
+            # Not just adopted: its time to live began when it was stored, not when we asked now.
+            return await self._renew_again(key, value, ttl=ttl)
 
-    async def delete(self, key: str, last: Revision) -> None:
+    async def delete(self, key: str, value: bytes, last: Revision) -> None:
+        try:
+            await self._bucket.delete(key, last)
+        except Conflict:
+            await self._delete_again(key, value)
+
+    async def _renew_again(self, key: str, value: bytes, *, ttl: float) -> Revision:
+        last = await self._own(key, value)
+        try:
+            return Revision(await self._bucket.update(key, value, last, ttl=ttl))
+        except Conflict as exc:
+            raise _lost(key) from exc
+
+    async def _delete_again(self, key: str, value: bytes) -> None:
+        last = await self._own(key, value)
         try:
             await self._bucket.delete(key, last)
         except Conflict as exc:
-            raise LeaseLost(f"{key} was taken by someone else") from exc
+            raise _lost(key) from exc
+
+    async def _own(self, key: str, value: bytes) -> Revision:
+        """The revision of our own write whose answer was lost, if that is what came in between."""
+        entry = await self._bucket.get(key)
+        if entry is None or entry.value != value:
+            raise _lost(key)
+        return Revision(entry.revision)
 
     async def _adopt(self, key: str, value: bytes) -> Revision:
         """The lease, if the write whose answer never came has happened after all."""
-        entry = await self._bucket.get(key)
-        if entry is not None and entry.value == value:
-            return Revision(entry.revision)
-        raise Unavailable(f"NATS did not answer for {key}")
+        try:
+            return await self._own(key, value)
+        except LeaseLost as exc:
+            raise Unavailable(f"NATS did not answer for {key}") from exc
+
+
+def _lost(key: str) -> LeaseLost:
+    return LeaseLost(f"{key} was taken by someone else")

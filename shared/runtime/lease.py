@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import Any, NewType, Protocol
 
 from shared.contracts.errors import LeaseLost, LeaseTaken, Unavailable
-from shared.runtime.tasks import alongside
+from shared.runtime.tasks import alongside, insist_on_cancelling
 
 Revision = NewType("Revision", int)
 
@@ -33,8 +33,8 @@ class LeaseStore(Protocol):
     async def renew(self, key: str, value: bytes, last: Revision, *, ttl: float) -> Revision:
         """Raises LeaseLost if `last` is not the current revision."""
 
-    async def delete(self, key: str, last: Revision) -> None:
-        """Raises LeaseLost if `last` is not the current revision."""
+    async def delete(self, key: str, value: bytes, last: Revision) -> None:
+        """Raises LeaseLost if `last` is not the current revision, nor `value` the current value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +78,17 @@ async def hold(
     trust = asyncio.timeout_at(asked + policy.ttl - policy.margin)
     renewal = _Renewal(store, key, inscription(token), policy, token)
     try:
-        async with trust, alongside(renewal.keep(trust), name=f"renew {key}"):
+        async with trust, alongside(renewal.keep(trust, _this_task()), name=f"renew {key}"):
             yield Lease(key=key, token=token, epoch=store.epoch)
+        if trust.expired():
+            raise LeaseLost(f"the work under the lease on {key} went on after its loss")
     except TimeoutError as exc:
         if trust.expired():
             raise LeaseLost(f"the lease on {key} could not be renewed in time") from exc
         raise
     finally:
         with suppress(LeaseLost, Unavailable):
-            await store.delete(key, renewal.revision)
+            await renewal.release()
 
 
 async def _acquire(
@@ -116,24 +118,37 @@ class _Renewal:
         self._key = key
         self._value = value
         self._policy = policy
-        self.revision = revision
+        self._revision = revision
 
-    async def keep(self, trust: asyncio.Timeout) -> None:
+    async def keep(self, trust: asyncio.Timeout, holder: asyncio.Task[Any]) -> None:
         """Renew until the trust has expired; only an answer moves its deadline."""
         loop = asyncio.get_running_loop()
-        policy = self._policy
         while not trust.expired():
-            await asyncio.sleep(policy.renew_every)
-            asked = loop.time()
-            try:
-                self.revision = await self._store.renew(
-                    self._key, self._value, self.revision, ttl=policy.ttl
-                )
-                trusted_until = asked + policy.ttl - policy.margin
-            except LeaseLost:
-                trusted_until = loop.time()
-            except Unavailable:
-                continue
+            await asyncio.sleep(self._policy.renew_every)
+            trusted_until = await self._renew(loop)
             # The deadline may pass in the very turn of the loop that brought the answer.
-            if not trust.expired():
+            if trusted_until is not None and not trust.expired():
                 trust.reschedule(trusted_until)
+        await insist_on_cancelling(holder)
+
+    async def release(self) -> None:
+        await self._store.delete(self._key, self._value, self._revision)
+
+    async def _renew(self, loop: asyncio.AbstractEventLoop) -> float | None:
+        """Until when the lease can be trusted now; None if the store did not answer."""
+        asked = loop.time()
+        try:
+            self._revision = await self._store.renew(
+                self._key, self._value, self._revision, ttl=self._policy.ttl
+            )
+        except LeaseLost:
+            return loop.time()
+        except Unavailable:
+            return None
+        return asked + self._policy.ttl - self._policy.margin
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task

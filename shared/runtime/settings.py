@@ -1,7 +1,7 @@
 """Settings from the environment and `.env`, each with a range and a message that names it."""
 
-import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,7 @@ from shared.contracts.terms import Timeframe
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_HORIZON = re.compile(r"[1-9][0-9]{0,2}")
 Number = TypeVar("Number", int, float)
 
 
@@ -36,13 +37,22 @@ class Environment:
         return (self._values.get(name) or "").strip() or None
 
     def path(self, name: str, default: Path) -> Path:
-        text = self.optional(name)
-        return Path(text).expanduser() if text else default
+        return self._optional_path(name) or default
+
+    def file(self, name: str) -> Path | None:
+        """A file that exists; None when unset."""
+        path = self._optional_path(name)
+        if path is not None and not path.is_file():
+            raise _refused(name, str(path), "a file that exists")
+        return path
 
     def data_dir(self) -> Path:
         """Where this machine keeps its store and views."""
-        home = self.path("XDG_DATA_HOME", Path("~/.local/share").expanduser())
-        return self.path("DATA_DIR", home / "evertrain")
+        chosen = self._optional_path("DATA_DIR")
+        if chosen is not None:
+            return chosen
+        home = self._optional_path("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        return home / "evertrain"
 
     def flag(self, name: str, *, default: bool) -> bool:
         text = self.optional(name)
@@ -71,7 +81,7 @@ class Environment:
         if text is None:
             return default
         parts = [part.strip() for part in text.split(",")]
-        if not all(part.isdecimal() and 1 <= int(part) <= 500 for part in parts):
+        if not all(_HORIZON.fullmatch(part) and int(part) <= 500 for part in parts):
             raise _refused(name, text, "numbers of candles from 1 to 500, like 1,3,7")
         return tuple(sorted({int(part) for part in parts}))
 
@@ -85,6 +95,13 @@ class Environment:
         except InvalidSymbol as exc:
             raise InvalidSetting(f"{name}: {exc}") from exc
 
+    def _optional_path(self, name: str) -> Path | None:
+        text = self.optional(name)
+        try:
+            return Path(text).expanduser() if text else None
+        except RuntimeError:
+            raise _refused(name, text or "", "a path whose ~user exists") from None
+
     def _number(
         self, name: str, default: Number, kind: type[Number], least: Number, most: Number
     ) -> Number:
@@ -96,14 +113,21 @@ class Environment:
             number = kind(text)
         except ValueError:
             raise _refused(name, text, allowed) from None
-        if not math.isfinite(number) or not least <= number <= most:
+        if not least <= number <= most:  # nor is NaN
             raise _refused(name, text, allowed)
         return number
 
 
 def environment(dotenv: Path = Path(".env")) -> Environment:
-    """The process's environment over the file `.env`, where there is one."""
-    return Environment({**dotenv_values(dotenv), **os.environ})
+    """The process's environment over the file `.env`, where there is one.
+
+    Raises:
+        InvalidSetting: the file cannot be read, or is not text.
+    """
+    try:
+        return Environment({**dotenv_values(dotenv), **os.environ})
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidSetting(f"{dotenv} cannot be read: {exc}") from exc
 
 
 def _refused(name: str, text: str, allowed: str) -> InvalidSetting:

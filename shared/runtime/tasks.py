@@ -35,6 +35,23 @@ async def cancelled(*tasks: asyncio.Task[Any]) -> None:
         _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
 
 
+async def insist_on_cancelling(task: asyncio.Task[Any]) -> None:
+    """Cancel a task that was cancelled already, again and again, until this is cancelled itself.
+
+    What it adds to the task's count of cancellations it takes back at its end, so that the timeout
+    or group that cancelled the task first still recognises its own cancellation.
+    """
+    repeats = 0
+    try:
+        while True:
+            await asyncio.sleep(_CANCEL_AGAIN_S)
+            task.cancel()
+            repeats += 1
+    finally:
+        for _ in range(repeats):
+            task.uncancel()
+
+
 async def supervise(*workers: Worker, grace: float) -> None:
     """Run every worker until one fails or the process is asked to stop.
 
@@ -55,9 +72,12 @@ async def supervise(*workers: Worker, grace: float) -> None:
                 group.create_task(_must_outlive(worker, stop), name=_name(worker))
                 for worker in workers
             ]
-            await stop.wait()
-            _, late = await asyncio.wait(tasks, timeout=grace)
-            await cancelled(*late)
+            try:
+                await stop.wait()
+                await asyncio.wait(tasks, timeout=grace)
+            finally:
+                # When a worker fails, the group cancels the others, but only once.
+                await cancelled(*tasks)
     finally:
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(signum)
