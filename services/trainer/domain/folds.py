@@ -20,7 +20,7 @@ MIN_TRAIN: Final = 40
 MIN_VALID: Final = 20
 MIN_TEST: Final = 10
 
-#: The part of the rows before a test block that early stopping looks at.
+#: One in so many of the rows that a fold may learn from is what early stopping looks at.
 _VALID_SHARE: Final = 6
 
 
@@ -36,8 +36,8 @@ class Fold:
 def walk_forward(rows: int, *, test_rows: int, purge: int) -> tuple[Fold, ...]:
     """Split `rows` labelled rows, oldest first, into up to `MAX_FOLDS` expanding folds.
 
-    The test blocks are `test_rows` long and end with the last row. A history too short for one
-    whole block gets one shorter block.
+    The test blocks are `test_rows` long, at least `MIN_TEST`, and the last ends with the last row.
+    A history too short for one whole block gets one shorter block.
 
     Raises:
         NotEnoughHistory: no block of `MIN_TEST` rows has enough rows before it.
@@ -48,7 +48,7 @@ def walk_forward(rows: int, *, test_rows: int, purge: int) -> tuple[Fold, ...]:
             f"{rows} labelled rows; training with labels {purge} candles ahead needs "
             f"{rows - spare + MIN_TEST}"
         )
-    size = min(test_rows, spare)
+    size = min(max(test_rows, MIN_TEST), spare)
     folds = min(spare // size, MAX_FOLDS)
     return tuple(_folds(rows, folds, size, purge))
 
@@ -56,7 +56,7 @@ def walk_forward(rows: int, *, test_rows: int, purge: int) -> tuple[Fold, ...]:
 def _folds(rows: int, folds: int, size: int, purge: int) -> Iterator[Fold]:
     for start in range(rows - folds * size, rows, size):
         known = start - purge
-        valid = max(known // _VALID_SHARE, MIN_VALID)
+        valid = max((known - purge) // _VALID_SHARE, MIN_VALID)
         yield Fold(
             train=range(known - valid - purge),
             valid=range(known - valid, known),

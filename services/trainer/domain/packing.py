@@ -18,6 +18,8 @@ from shared.model.forest import Forest
 
 _LEAF: Final = -1
 
+_LIGHTGBM_ZERO: Final = np.float32(1e-35)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
@@ -93,9 +95,15 @@ def _lightgbm_tree(text: str) -> _Nodes:
         left=children("left_child"),
         right=children("right_child"),
         feature=_then(np.array(lines["split_feature"].split(), np.int64), len(value), 0),
-        threshold=_above(_then(np.array(lines["threshold"].split(), np.float64), len(value), 0)),
+        threshold=_then(_lightgbm_thresholds(lines["threshold"]), len(value), 0),
         value=np.concatenate([np.zeros(inner), value]).astype(np.float32),
     )
+
+
+def _lightgbm_thresholds(text: str) -> npt.NDArray[np.float32]:
+    """It takes a value this close to zero for zero, which is above the threshold just below."""
+    thresholds = np.array(text.split(), np.float64)
+    return np.where(thresholds == -_LIGHTGBM_ZERO, -_LIGHTGBM_ZERO, _above(thresholds))
 
 
 def pack_catboost(model: dict[str, Any], depth: int) -> Group:

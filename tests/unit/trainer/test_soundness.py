@@ -1,0 +1,45 @@
+"""The check between training and promotion, shown models that must not pass."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from services.trainer.domain.failures import Unsound
+from services.trainer.domain.learners import Booster, Constant
+from services.trainer.domain.packing import forest
+from services.trainer.domain.soundness import check_packed
+from shared.model.artifact import Model
+from shared.model.features import matrix
+from tests.support.markets import random_walk
+from tests.support.models import BOOSTERS, made_up_model
+
+FEATURES = matrix(random_walk(200))
+
+
+def _constants() -> tuple[Model, list[list[Booster]]]:
+    """A model whose boosters say 0.5, and the boosters."""
+    fitted: list[list[Booster]] = [[Constant(0.5) for _ in BOOSTERS] for _ in range(2)]
+    groups = [booster.packed(3) for each in fitted for booster in each]
+    return dataclasses.replace(made_up_model(), forest=forest(groups, 3)), fitted
+
+
+def test_a_model_that_says_what_its_boosters_say_passes() -> None:
+    check_packed(*_constants(), FEATURES)
+
+
+@pytest.mark.parametrize("share", [0.50002, float("nan")])
+def test_a_booster_that_says_something_else_is_named(share: float) -> None:
+    model, fitted = _constants()
+    fitted[1][2] = Constant(share)
+    with pytest.raises(Unsound, match=r"catboost, horizon 3: .* differ by"):
+        check_packed(model, fitted, FEATURES)
+
+
+def test_one_wrong_leaf_is_found_where_rows_reach_it() -> None:
+    model, fitted = _constants()
+    leaf = model.forest.leaf.copy()
+    leaf[0, 0] += 1e-3
+    wrong = dataclasses.replace(model, forest=dataclasses.replace(model.forest, leaf=leaf))
+    with pytest.raises(Unsound, match="xgboost, horizon 1"):
+        check_packed(wrong, fitted, np.ascontiguousarray(FEATURES))
