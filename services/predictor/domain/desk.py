@@ -95,16 +95,13 @@ class Desk:
         trouble = self.failed or self.refused
         return trouble.problem if trouble else None
 
-    def lapse(self, now: Moment) -> Lapse | None:
-        """Why the entry, which must be there like the live model, is not the newest."""
-        assert self.live is not None
-        assert self.entry is not None
-        return lapse(
-            self.entry, model_version=self.live.version, newest_candle=self.newest, now=now
-        )
-
-    def fresh(self, now: Moment) -> bool:
-        return self.live is not None and self.entry is not None and self.lapse(now) is None
+    def settled(self, now: Moment) -> bool:
+        """Whether computing now could give nothing better than the entry."""
+        if self.live is None or self.entry is None:
+            return False
+        refused = self.refused is not None and self.refused.holds(now.tick)
+        model = self.good if refused and self.good else self.live
+        return self._lapse(self.entry, model, now) is None
 
     def answer(self, now: Moment) -> Prediction:
         """The newest prediction there is, marked as stale with the reason if it is not the newest
@@ -118,8 +115,11 @@ class Desk:
         if self.entry is None:
             reason = self.problem.message if self.problem else "it is being computed"
             raise NotReady(f"there is no prediction of {self.symbol} yet: {reason}")
-        prediction, why = self.entry.prediction, self.lapse(now)
+        prediction, why = self.entry.prediction, self._lapse(self.entry, self.live, now)
         if why is None:
             return prediction
         reason = f"{why}: {self.problem.message}" if self.problem else str(why)
         return replace(prediction, stale=True, stale_reason=reason)
+
+    def _lapse(self, entry: Entry, model: ModelRecord, now: Moment) -> Lapse | None:
+        return lapse(entry, model_version=model.version, newest_candle=self.newest, now=now)

@@ -178,9 +178,9 @@ class Predictor:
         return None
 
     async def _refreshed(self, desk: Desk) -> bool:
-        """Wait until the entry is fresh, as far as that can be; says whether it was computed."""
+        """Wait until the entry is as new as it can be; says whether it was computed for that."""
         before = desk.entry
-        if self._caching and desk.fresh(self._now()):
+        if self._caching and desk.settled(self._now()):
             return False
         with suppress(TimeoutError):
             async with asyncio.timeout(_WAIT_S):
@@ -188,7 +188,7 @@ class Predictor:
                     if desk.live is None or desk.rests(self._now().tick):
                         break
                     await self._computing.next_end(desk.symbol)
-                    if desk.fresh(self._now()):
+                    if desk.settled(self._now()):
                         break
         return desk.entry is not before
 

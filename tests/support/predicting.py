@@ -1,0 +1,190 @@
+"""What a predictor needs of the world, as small as it can be made."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from services.predictor.handlers.forecaster import Forecaster
+from services.predictor.handlers.predictor import Predictor
+from shared.contracts.errors import AppError
+from shared.contracts.events import CandlesUpdated
+from shared.contracts.records import Forecast, ModelRecord, Prediction, Universe
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Direction, Mode, Timeframe
+from shared.market.candles import Candle, pack
+from shared.runtime.clock import to_ms
+from shared.runtime.tasks import alongside
+
+BTC, ETH = Symbol("BTC/USDT"), Symbol("ETH/USDT")
+START = datetime(2026, 1, 5, tzinfo=UTC)
+TTL = timedelta(hours=1)
+#: How long a fake model takes to load, and to forecast.
+STEP_S = 0.01
+
+
+def forecast(horizon: int = 1, *, p_up: float = 0.6, expected: float = 0.4) -> Forecast:
+    return Forecast(
+        horizon=horizon,
+        p_up=p_up,
+        direction=Direction.UP if p_up >= 0.5 else Direction.DOWN,
+        confidence=max(p_up, 1.0 - p_up),
+        expected_return_pct=expected,
+        interval_pct=(-1.0, 1.0),
+        by_learner={"basic": p_up},
+    )
+
+
+def prediction(
+    symbol: Symbol = BTC,
+    *forecasts: Forecast,
+    version: str = "v1",
+    candle_at: datetime = START,
+    generated_at: datetime = START,
+    ttl: timedelta = TTL,
+) -> Prediction:
+    return Prediction(
+        symbol=symbol,
+        timeframe=Timeframe.M15,
+        predictions=forecasts or (forecast(),),
+        model_version=version,
+        candle_at=candle_at,
+        generated_at=generated_at,
+        expires_at=generated_at + ttl,
+    )
+
+
+def record(
+    version: str = "v1",
+    *,
+    symbol: Symbol = BTC,
+    sha256: str = "",
+    timeframe: Timeframe = Timeframe.M15,
+    horizons: tuple[int, ...] = (1, 3),
+) -> ModelRecord:
+    return ModelRecord(
+        symbol=symbol,
+        version=version,
+        sha256=sha256 or f"sha of {version}",
+        size=1000,
+        created_at=START,
+        timeframe=timeframe,
+        horizons=horizons,
+        mode=Mode.FULL,
+        run_id="run-1",
+        token=1,
+        epoch="epoch",
+        candle_at=START,
+        rows=1000,
+        scores=(),
+        libraries={},
+    )
+
+
+def universe(*symbols: Symbol) -> Universe:
+    return Universe(symbols=symbols, timeframe=Timeframe.M15, horizons=(1, 3))
+
+
+def candles_updated(
+    candle_at: datetime, *, symbol: Symbol = BTC, timeframe: Timeframe = Timeframe.M15
+) -> CandlesUpdated:
+    return CandlesUpdated(
+        id=f"candles.updated:{symbol}:{to_ms(candle_at)}",
+        at=candle_at,
+        symbol=symbol,
+        timeframe=timeframe,
+        added=1,
+        candle_at=candle_at,
+        open=1.0,
+        high=1.0,
+        low=1.0,
+        close=1.0,
+        volume=1.0,
+    )
+
+
+class FakeModel:
+    def __init__(self, horizons: tuple[int, ...]) -> None:
+        self._horizons = horizons
+
+    async def forecast(self, candles: bytes) -> tuple[Forecast, ...]:
+        await asyncio.sleep(STEP_S)
+        return tuple(forecast(horizon) for horizon in self._horizons)
+
+
+@dataclass(kw_only=True)
+class FakeModels:
+    """`refused` are versions that cannot be loaded. `loads` are the versions asked for."""
+
+    refused: dict[str, AppError] = field(default_factory=dict)
+    loads: list[str] = field(default_factory=list)
+
+    @property
+    def loaded(self) -> int:
+        return len(set(self.loads) - set(self.refused))
+
+    async def load(self, record: ModelRecord) -> FakeModel:
+        self.loads.append(record.version)
+        await asyncio.sleep(STEP_S)
+        if record.version in self.refused:
+            raise self.refused[record.version]
+        return FakeModel(record.horizons)
+
+
+@dataclass(kw_only=True)
+class FakeCandles:
+    """One row, opened at `newest`. `broken` is raised instead. `reads` are the symbols asked for;
+    one that takes `delay_s` longer is slow.
+    """
+
+    newest: datetime = START
+    broken: AppError | None = None
+    delay_s: float = 0.0
+    reads: list[Symbol] = field(default_factory=list)
+
+    async def tail(self, symbol: Symbol, timeframe: Timeframe, rows: int) -> bytes:
+        self.reads.append(symbol)
+        newest = self.newest
+        await asyncio.sleep(STEP_S + self.delay_s)
+        if self.broken:
+            raise self.broken
+        return pack([Candle(to_ms(newest), 1.0, 1.0, 1.0, 1.0, 1.0)])
+
+
+@dataclass(kw_only=True)
+class FakePredictions:
+    """`broken` is raised instead of telling."""
+
+    told: list[Prediction] = field(default_factory=list)
+    broken: AppError | None = None
+
+    async def publish(self, prediction: Prediction) -> None:
+        await asyncio.sleep(STEP_S)
+        if self.broken:
+            raise self.broken
+        self.told.append(prediction)
+
+
+@dataclass(kw_only=True)
+class Room:
+    """A predictor among fakes. Its clock is the loop's, from START on."""
+
+    predictor: Predictor
+    models: FakeModels
+    candles: FakeCandles
+    predictions: FakePredictions
+
+
+@asynccontextmanager
+async def running_predictor(*, caching: bool = True) -> AsyncIterator[Room]:
+    models, candles, predictions = FakeModels(), FakeCandles(), FakePredictions()
+    loop = asyncio.get_running_loop()
+    predictor = Predictor(
+        Forecaster(models, candles, ttl=TTL),
+        predictions,
+        clock=lambda: START + timedelta(seconds=loop.time()),
+        caching=caching,
+    )
+    async with alongside(predictor.run(), name="predictor"):
+        yield Room(predictor=predictor, models=models, candles=candles, predictions=predictions)
