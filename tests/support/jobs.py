@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from services.trainer.domain.jobs import FitJob
 from shared.contracts.records import TrainingPlan
 from shared.contracts.symbols import Symbol
@@ -21,3 +23,8 @@ def daily_job(
             days_back=days_back, min_days=min_days, test_days=test_days, rounds=rounds
         ),
     )
+
+
+def job_for(symbol: str) -> FitJob:
+    """A job that nobody will really train."""
+    return replace(daily_job(horizons=(1,)), symbol=Symbol(symbol))

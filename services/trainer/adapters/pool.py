@@ -95,7 +95,10 @@ class TrainingPool:
 
     async def _fork_server(self) -> "_ForkServer":
         async with self._starting:
-            if self._server is None or self._server.ended:
+            if self._server is not None and self._server.ended:
+                await self._server.close()
+                self._server = None
+            if self._server is None:
                 self._server = await _ForkServer.start(self._entry, self._memory_mb)
         return self._server
 
@@ -107,14 +110,15 @@ class _ForkServer:
         self._process = process
         self._control = control
         self._warming = asyncio.Lock()
-        self._warm = False
+        self._warm: bool | None = None
 
     @classmethod
     async def start(cls, entry: str, memory_mb: int) -> Self:
         """From the event loop's thread: the kernel ends it when the thread that started it ends."""
         control, theirs = socket.socketpair()
         control.setblocking(False)
-        with theirs:
+        with contextlib.ExitStack() as undo, theirs:
+            undo.enter_context(control)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -127,6 +131,7 @@ class _ForkServer:
                 stdout=DEVNULL,
                 env={**os.environ, **_ONE_THREAD},
             )
+            undo.pop_all()
         return cls(process, control)
 
     @property
@@ -135,7 +140,13 @@ class _ForkServer:
 
     @property
     def ended(self) -> bool:
-        return self._process.returncode is not None
+        """Asked of the socket, which knows it before the event loop does."""
+        try:
+            return not self._control.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     async def warm(self) -> None:
         """Wait until everything is imported.
@@ -144,14 +155,18 @@ class _ForkServer:
             Crashed: it is not, and will not be.
         """
         async with self._warming:
-            if not self._warm:
-                with contextlib.suppress(TimeoutError, ConnectionError):
-                    async with asyncio.timeout(_WARM_UP_S):
-                        said = await asyncio.get_running_loop().sock_recv(self._control, 1)
-                        self._warm = said == WARM
+            if self._warm is None:
+                self._warm = await self._says_so()
             if not self._warm:
                 await self.close()
                 raise Crashed("the fork server did not start; what it wrote says why")
+
+    async def _says_so(self) -> bool:
+        try:
+            async with asyncio.timeout(_WARM_UP_S):
+                return await asyncio.get_running_loop().sock_recv(self._control, 1) == WARM
+        except (TimeoutError, ConnectionError):
+            return False
 
     @asynccontextmanager
     async def child(self) -> AsyncIterator["_Child"]:
@@ -161,23 +176,18 @@ class _ForkServer:
             Crashed: the fork server has died.
         """
         await self.warm()
-        connection, its_connection = socket.socketpair()
-        status, its_status = socket.socketpair()
-        try:
-            with its_connection, its_status:
-                fds = [its_connection.fileno(), its_status.fileno()]
-                socket.send_fds(self._control, [FORK], fds)
-        except OSError as exc:
-            raise Crashed("the fork server has died") from exc
-        reader, writer = await asyncio.open_unix_connection(sock=connection)
-        stated, stating = await asyncio.open_unix_connection(sock=status)
-        child = _Child(reader, writer, stated)
-        try:
-            yield child
-        finally:
-            await child.end()
-            for stream in (writer, stating):
-                stream.close()
+        async with _channel() as (reader, writer, its_end), _channel() as (stated, _, its_status):
+            with its_end, its_status:
+                try:
+                    fds = [its_end.fileno(), its_status.fileno()]
+                    socket.send_fds(self._control, [FORK], fds)
+                except OSError as exc:
+                    raise Crashed("the fork server has died") from exc
+            child = _Child(reader, writer, stated)
+            try:
+                yield child
+            finally:
+                await child.end()
 
     async def close(self) -> None:
         """End it, and every child with it."""
@@ -265,6 +275,22 @@ class _Child:
         except (IncompleteReadError, ConnectionError) as exc:
             raise Crashed("the fork server has died, and with it the training process") from exc
         return int(number)
+
+
+@asynccontextmanager
+async def _channel() -> AsyncIterator[tuple[StreamReader, StreamWriter, socket.socket]]:
+    """A stream, and the socket that is its other end."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            raise
+        try:
+            yield reader, writer, theirs
+        finally:
+            writer.close()
 
 
 def _scheduling(pid: int) -> str:
