@@ -1,0 +1,183 @@
+"""The gateway: informs clients over HTTP and websockets, and waits for none of them."""
+
+import asyncio
+import logging
+import socket
+import sys
+from contextlib import AsyncExitStack, aclosing, closing
+from functools import partial
+from secrets import token_hex
+
+from services.gateway.adapters import keys
+from services.gateway.adapters.colleagues import BusColleagues, StoredCandles
+from services.gateway.adapters.events import CaughtUp, facts
+from services.gateway.adapters.server import listen, serve
+from services.gateway.adapters.watches import follow
+from services.gateway.adapters.websocket import WebSocket
+from services.gateway.app.application import create
+from services.gateway.app.assets import Assets
+from services.gateway.app.context import Context
+from services.gateway.app.metrics import Metrics
+from services.gateway.domain.access import Door, own_names
+from services.gateway.domain.copies import Copies
+from services.gateway.domain.readiness import Readiness
+from services.gateway.handlers.clients import Clients
+from services.gateway.handlers.facts import Facts
+from services.gateway.hub import Hub
+from services.gateway.settings import Settings
+from shared.bus import topology
+from shared.bus.connection import Connection, connected
+from shared.bus.kv import Bucket
+from shared.bus.publisher import Publisher
+from shared.bus.status import RollCall, collect
+from shared.bus.survey import Reporter
+from shared.contracts import codec, subjects
+from shared.contracts.errors import InvalidSymbol, MalformedMessage
+from shared.contracts.records import ModelRecord, Prediction, Universe
+from shared.contracts.symbols import Symbol
+from shared.market.store import CandleStore
+from shared.runtime.clock import utc_now
+from shared.runtime.service import run
+from shared.runtime.settings import Environment
+from shared.runtime.tasks import endless, supervise
+from shared.runtime.version import VERSION
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 2.0
+_SYMBOLS = "the list of symbols (is the scheduler running?)"
+_PREDICTIONS, _MODELS, _EVENTS = "the predictions", "the models", "the events"
+
+
+async def main(env: Environment) -> None:
+    settings = Settings.read(env)
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(closing(listen(settings.host, settings.port)))
+        door = _door(settings, listener)
+        connection = await stack.enter_async_context(connected(settings.nats, name="gateway"))
+        await topology.ensure(connection)
+
+        copies = Copies()
+        readiness = Readiness(_SYMBOLS, _PREDICTIONS, _MODELS, _EVENTS)
+        news = Facts(copies, utc_now)
+        hub = Hub(epoch=token_hex(6), sources=news, clock=utc_now)
+        news.tell(hub.publish)
+        clients = Clients(
+            hub,
+            door,
+            check_symbol=copies.check_symbol,
+            ready=lambda: readiness.complete,
+            clock=utc_now,
+        )
+        metrics = Metrics(hub)
+        app = create(
+            Context(
+                copies=copies,
+                colleagues=BusColleagues(connection, Publisher(connection)),
+                system=news,
+                readiness=readiness,
+                clock=utc_now,
+            ),
+            door,
+            Assets(settings.data_dir / "gateway"),
+            observe=metrics.observe,
+            metrics=metrics.expose,
+        )
+        reporter = Reporter("gateway", VERSION, figures=lambda: {"sockets": len(hub.sessions)})
+        store = CandleStore(Bucket(connection, subjects.CANDLES))
+
+        def on_universe(universe: Universe) -> None:
+            news.on_universe(universe)
+            readiness.known(_SYMBOLS)
+
+        follow_universe = partial(
+            follow,
+            Bucket(connection, subjects.CONFIG),
+            Universe,
+            pattern=subjects.UNIVERSE,
+            put=on_universe,
+            gone=lambda _: None,
+            caught_up=lambda: None,
+        )
+        follow_predictions = partial(
+            follow,
+            Bucket(connection, subjects.PREDICTIONS),
+            Prediction,
+            put=news.on_prediction,
+            gone=lambda key: news.on_prediction_gone(Symbol.from_token(key)),
+            caught_up=partial(readiness.known, _PREDICTIONS),
+        )
+        follow_models = partial(
+            follow,
+            Bucket(connection, subjects.MODELS),
+            ModelRecord,
+            put=news.on_model,
+            gone=lambda key: news.on_model_gone(Symbol.from_token(key)),
+            caught_up=partial(readiness.known, _MODELS),
+        )
+
+        async def look_around() -> None:
+            roll = RollCall()
+            while True:
+                reporter.ready = readiness.complete
+                news.on_status(
+                    await collect(connection, roll=roll, data_dir=settings.data_dir, now=utc_now())
+                )
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+        log.info("listening", extra={"address": _address(listener)})
+        await supervise(
+            connection.stay_open,
+            partial(serve, app, partial(WebSocket, clients), listener),
+            partial(reporter.report_itself, connection),
+            endless(follow_universe),
+            endless(follow_predictions),
+            endless(follow_models),
+            endless(partial(_follow_events, connection, news, readiness)),
+            endless(partial(news.read_candles, StoredCandles(store), hub.supply)),
+            endless(hub.deliver),
+            endless(hub.keep_alive),
+            endless(look_around),
+            grace=5,
+        )
+
+
+async def _follow_events(connection: Connection, news: Facts, readiness: Readiness) -> None:
+    async with aclosing(facts(connection)) as following:
+        async for fact in following:
+            if isinstance(fact, CaughtUp):
+                readiness.known(_EVENTS)
+                continue
+            try:
+                event = codec.decode_event(fact.data)
+            except (MalformedMessage, InvalidSymbol) as exc:
+                log.debug("skipped an event", extra={"reason": str(exc)})
+            else:
+                (news.on_history if fact.old else news.on_event)(event)
+
+
+def _door(settings: Settings, listener: socket.socket) -> Door:
+    """Prints the key that it makes, if it makes one; nobody can read it later."""
+    if settings.keys_file is not None and settings.mint_keys:
+        minted = keys.mint(settings.keys_file)
+        if minted is not None:
+            sys.stdout.write(
+                f"The admin key of this gateway, shown this once: {minted.key}\n"
+                f"Open {_address(listener)}/#key={minted.key}\n"
+            )
+            sys.stdout.flush()
+    port = listener.getsockname()[1]
+    return Door(
+        keys=keys.read(settings.keys_file) if settings.keys_file is not None else None,
+        hosts=own_names(settings.host, port, settings.origins),
+        origins=settings.origins,
+    )
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+if __name__ == "__main__":
+    run("gateway", main)

@@ -1,0 +1,95 @@
+"""The OpenAPI document: routes from the framework, shapes from the codec that writes them."""
+
+from typing import Any, Final, get_args
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from services.gateway.domain.problems import KINDS
+from shared.contracts.symbols import Symbol
+from shared.runtime.version import VERSION
+
+_REF: Final = "#/components/schemas/{name}"
+_PROBLEM: Final = {
+    "type": "object",
+    "description": "Problem details, RFC 9457. `code` is stable; `detail` says what to do.",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "enum": sorted(KINDS)},
+    },
+}
+_DESCRIPTION: Final = """\
+Predictions, training and the state of the system. Times are UTC; a number that is unknown is null.
+In addresses, the `/` of a symbol is written `_`: `BTC_USDT`.
+
+The websocket is at `/ws`. Where keys are set up, send yours as `Authorization: Bearer KEY`.
+"""
+
+
+def answers(shape: object, *codes: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that answers with `shape`, or with one of these problems."""
+    documented: dict[int | str, dict[str, Any]] = {
+        status: {"description": "OK", "content": {"application/json": {"schema": _schema(shape)}}}
+    }
+    for code in ("invalid_request", *codes):
+        kind = KINDS[code]
+        known = documented.get(kind.status)
+        names = f"{known['description']}, `{code}`" if known else f"`{code}`"
+        documented[kind.status] = {
+            "description": names,
+            "content": {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            },
+        }
+    return documented
+
+
+def body(shape: object) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads `shape`; it may be left out."""
+    return {
+        "requestBody": {
+            "required": False,
+            "content": {"application/json": {"schema": _schema(shape)}},
+        }
+    }
+
+
+def document(app: FastAPI, shapes: tuple[type, ...]) -> dict[str, Any]:
+    """The whole document. `shapes` are all that routes answer with or read."""
+    described = get_openapi(
+        title="Evertrain", version=VERSION, description=_DESCRIPTION, routes=app.routes
+    )
+    _, components = msgspec.json.schema_components(shapes, schema_hook=_symbol, ref_template=_REF)
+    described["components"] = {
+        "schemas": {**components, "Problem": _PROBLEM},
+        "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+    }
+    described["security"] = [{"key": []}, {}]
+    return described
+
+
+def _schema(shape: object) -> dict[str, Any]:
+    item = _item(shape)
+    if item is not None:
+        return {"type": "array", "items": _schema(item)}
+    return {"$ref": _REF.format(name=getattr(shape, "__name__", ""))}
+
+
+def _item(shape: object) -> object:
+    arguments: tuple[object, ...] = get_args(shape)
+    return arguments[0] if arguments else None
+
+
+def _symbol(kind: type) -> dict[str, Any]:
+    if kind is Symbol:
+        return {
+            "type": "string",
+            "pattern": "^[A-Z0-9][A-Z0-9./:-]{0,31}$",
+            "examples": ["BTC/USDT"],
+        }
+    raise NotImplementedError

@@ -1,0 +1,55 @@
+"""`/models` and `/symbols`: what there is."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from services.gateway.app.answers import json_response, page
+from services.gateway.app.context import Context
+from services.gateway.app.openapi import answers
+from services.gateway.domain.models import ModelView, view
+from shared.contracts.errors import NotReady, Unavailable
+from shared.contracts.records import Universe
+from shared.contracts.symbols import Symbol
+
+
+def routes(context: Context) -> APIRouter:
+    router = APIRouter(tags=["registry"])
+
+    @router.get("/models", responses=answers(list[ModelView]))
+    async def models(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        before: Annotated[str | None, Query(description="the cursor in `Link`")] = None,
+    ) -> Response:
+        """The live models, newest first."""
+        now = context.clock()
+        records = context.copies.models.newest_first()
+        if before is not None:
+            behind = [n for n, record in enumerate(records, 1) if record.version == before]
+            records = records[behind[0] :] if behind else []
+        found = records[:limit]
+        cursor = found[-1].version if len(records) > limit else None
+        return page(request, [view(r, now) for r in found], limit=limit, cursor=cursor)
+
+    @router.get(
+        "/models/{symbol:path}",
+        responses=answers(ModelView, "unknown_symbol", "invalid_symbol", "no_model"),
+    )
+    async def model(symbol: str) -> Response:
+        """The live model of one symbol."""
+        asked = Symbol.from_path(symbol)
+        context.copies.check_symbol(asked)
+        record = context.copies.models.get(asked)
+        if record is None:
+            raise NotReady(f"there is no model of {asked} yet; a training run makes one")
+        return json_response(view(record, context.clock()))
+
+    @router.get("/symbols", responses=answers(Universe, "unavailable"))
+    async def symbols() -> Response:
+        """What is trained and predicted."""
+        if context.copies.universe is None:
+            raise Unavailable("the symbols are not known yet: is the scheduler running?")
+        return json_response(context.copies.universe)
+
+    return router

@@ -1,0 +1,55 @@
+"""`/system`, and whether we live, are ready, and how busy we are."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Response
+
+from services.gateway.app.answers import json_response
+from services.gateway.app.context import Context
+from services.gateway.app.openapi import answers
+from shared.contracts.errors import Unavailable
+from shared.contracts.records import CandleSummary
+from shared.contracts.reports import SystemStatus
+
+
+def routes(context: Context) -> APIRouter:
+    router = APIRouter(tags=["system"])
+
+    @router.get("/system/status", responses=answers(SystemStatus, "unavailable"))
+    async def status() -> Response:
+        """Services, NATS, machine, queues, lock, coverage and health, at most seconds old."""
+        if context.system.status is None:
+            raise Unavailable("the first look at the system is not finished; try again in a moment")
+        return json_response(context.system.status)
+
+    @router.get("/system/candles", responses=answers(list[CandleSummary], "unavailable"))
+    async def candles() -> Response:
+        """Every series in the candle store."""
+        return json_response(await context.colleagues.candles())
+
+    return router
+
+
+def probes(context: Context, metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:
+    router = APIRouter(tags=["probes"])
+
+    @router.get("/healthz")
+    async def healthz() -> Response:
+        """This process lives. It says nothing about the others."""
+        return json_response({"status": "ok"})
+
+    @router.get("/readyz")
+    async def readyz() -> Response:
+        """Whether everything that may be asked for is known here; if not, what is missing."""
+        missing = context.readiness.missing()
+        if missing:
+            raise Unavailable("not ready yet: " + "; ".join(missing))
+        return json_response({"status": "ready"})
+
+    @router.get("/metrics")
+    async def prometheus() -> Response:
+        """For Prometheus."""
+        body, media_type = metrics()
+        return Response(body, media_type=media_type, headers={"cache-control": "no-store"})
+
+    return router

@@ -1,0 +1,78 @@
+"""`/train`: what was trained, and what is being trained."""
+
+from dataclasses import fields
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request, Response
+
+from services.gateway.app.answers import json_response, page
+from services.gateway.app.context import Context
+from services.gateway.app.openapi import answers
+from shared.contracts.errors import NotFound
+from shared.contracts.records import JobRecord, RunRecord
+from shared.contracts.requests import JobsRequest, RunsRequest
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Status
+
+_RUN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$"
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Before = Annotated[str | None, Query(description="the cursor in `Link`", max_length=200)]
+RunId = Annotated[str | None, Query(pattern=_RUN_ID)]
+
+
+def routes(context: Context) -> APIRouter:
+    router = APIRouter(tags=["training"])
+
+    @router.get("/train/jobs", responses=answers(list[JobRecord], "invalid_symbol", "unavailable"))
+    async def jobs(
+        request: Request,
+        symbol: str | None = None,
+        status: Status | None = None,
+        run_id: RunId = None,
+        limit: Limit = 100,
+        before: Before = None,
+    ) -> Response:
+        """Jobs, newest first: one symbol in one run each."""
+        asked = JobsRequest(
+            symbol=Symbol.from_path(symbol) if symbol is not None else None,
+            status=status,
+            run_id=run_id,
+            limit=limit,
+            before=before,
+        )
+        found = await context.colleagues.jobs(asked)
+        cursor = found[-1].job_id if found else None
+        return page(request, [_job(job) for job in found], limit=limit, cursor=cursor)
+
+    @router.get("/train/runs", responses=answers(list[RunRecord], "unavailable"))
+    async def runs(request: Request, limit: Limit = 100, before: Before = None) -> Response:
+        """Runs, newest first."""
+        found = await context.colleagues.runs(RunsRequest(limit=limit, before=before))
+        cursor = found[-1].run_id if found else None
+        return page(request, [_run(run) for run in found], limit=limit, cursor=cursor)
+
+    @router.get("/train/runs/{run_id}", responses=answers(RunRecord, "not_found", "unavailable"))
+    async def run(run_id: str) -> Response:
+        """One run. One that was just queued is there once a trainer has taken it."""
+        found: list[RunRecord] = []
+        if len(run_id) <= 64 and run_id.replace("-", "").isalnum():
+            found = await context.colleagues.runs(RunsRequest(run_id=run_id))
+        if not found:
+            raise NotFound(
+                f"there is no run {run_id[:80]!r}; one just queued appears when it starts"
+            )
+        return json_response(_run(found[0]))
+
+    return router
+
+
+def _job(job: JobRecord) -> dict[str, object]:
+    return {**_fields(job), "duration_s": job.duration_s}
+
+
+def _run(run: RunRecord) -> dict[str, object]:
+    return {**_fields(run), "total": run.total}
+
+
+def _fields(record: JobRecord | RunRecord) -> dict[str, object]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}

@@ -1,0 +1,108 @@
+"""What a client can listen to, and which channels an event is news for."""
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from shared.contracts.errors import Permanent
+from shared.contracts.events import (
+    CandlesUpdated,
+    Event,
+    JobCompleted,
+    JobFailed,
+    JobProgressed,
+    JobSkipped,
+    JobStarted,
+    ModelPromoted,
+    RunCompleted,
+    RunFailed,
+    RunProgressed,
+    RunRequested,
+    RunSkipped,
+    RunStarted,
+)
+from shared.contracts.symbols import Symbol
+
+EVERY: Final = "*"
+
+
+class UnknownChannel(Permanent):
+    """There is no channel of that name."""
+
+    code = "unknown_channel"
+
+
+class Topic(StrEnum):
+    PREDICTIONS = "predictions"
+    CANDLES = "candles"
+    SIGNALS = "signals"
+    TRAINING = "training"
+    MODELS = "models"
+    SYSTEM = "system"
+
+    @property
+    def is_state(self) -> bool:
+        """Whether only the newest value matters. Of the others, every event does."""
+        return self in (Topic.PREDICTIONS, Topic.CANDLES, Topic.SYSTEM)
+
+
+class Channel(NamedTuple):
+    """`symbol` is None on a topic that has none, and `*` for every symbol at once."""
+
+    topic: Topic
+    symbol: str | None = None
+
+    def __str__(self) -> str:
+        return self.topic if self.symbol is None else f"{self.topic}:{self.symbol}"
+
+
+TRAINING: Final = Channel(Topic.TRAINING)
+MODELS: Final = Channel(Topic.MODELS)
+SYSTEM: Final = Channel(Topic.SYSTEM)
+EVERY_PREDICTION: Final = Channel(Topic.PREDICTIONS, EVERY)
+
+_BARE: Final = frozenset({Topic.SIGNALS, Topic.TRAINING, Topic.MODELS, Topic.SYSTEM})
+_BY_SYMBOL: Final = frozenset({Topic.PREDICTIONS, Topic.CANDLES, Topic.SIGNALS})
+
+
+def parse(name: str) -> Channel:
+    """Read a channel's name as clients write it.
+
+    Raises:
+        UnknownChannel: there is no such topic, or it takes no symbol, or it needs one.
+        InvalidSymbol: what is behind the colon is outside the symbol grammar.
+    """
+    head, colon, symbol = name.partition(":")
+    if head not in set(Topic):
+        raise _unknown(name)
+    topic = Topic(head)
+    if not colon and topic in _BARE:
+        return Channel(topic)
+    if colon and topic in _BY_SYMBOL:
+        if topic is Topic.PREDICTIONS and symbol == EVERY:
+            return EVERY_PREDICTION
+        return Channel(topic, Symbol(symbol))
+    raise _unknown(name)
+
+
+def channel_of(event: Event) -> Channel | None:
+    """Where an event is published; None if its news reaches clients in another way, or not."""
+    match event:
+        case RunRequested() | RunStarted() | RunProgressed() | RunCompleted():
+            return TRAINING
+        case RunFailed() | RunSkipped():
+            return TRAINING
+        case JobStarted() | JobProgressed() | JobCompleted() | JobFailed() | JobSkipped():
+            return TRAINING
+        case ModelPromoted():
+            return MODELS
+        case CandlesUpdated():
+            return Channel(Topic.CANDLES, event.symbol)
+        case _:
+            return None
+
+
+def _unknown(name: str) -> UnknownChannel:
+    return UnknownChannel(
+        f"{name[:60]!r} is not a channel: there are predictions:SYMBOL, predictions:*, "
+        f"candles:SYMBOL, signals, signals:SYMBOL, training, models and system"
+    )

@@ -1,0 +1,174 @@
+"""The gateway's own copies of what others own: kept by watching, read without asking.
+
+Copies hold answers as ready bytes where the same answer is given again and again.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from shared.contracts import codec
+from shared.contracts.errors import UnknownHorizon, UnknownSymbol
+from shared.contracts.records import CurrentRun, ModelRecord, Prediction, Universe
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Horizon
+from shared.market.candles import Candle
+
+#: How many candles a snapshot has: what a chart can show without becoming slow.
+TAIL: Final = 300
+
+
+class Answer(NamedTuple):
+    """A body of JSON, and the entity tag that names this very content."""
+
+    body: bytes
+    etag: bytes
+
+
+def answer(message: object) -> Answer:
+    body = codec.encode(message)
+    return Answer(body, b'"%b"' % hashlib.blake2b(body, digest_size=9).hexdigest().encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A prediction, and the answer to whoever asks for all of it."""
+
+    prediction: Prediction
+    answer: Answer
+
+
+@dataclass(slots=True)
+class Predictions:
+    """The newest prediction of each symbol."""
+
+    _held: dict[Symbol, Held] = field(default_factory=dict)
+    _away: dict[Symbol, Held] = field(default_factory=dict)
+
+    def put(self, prediction: Prediction) -> bool:
+        """Whether this is news: a watch that starts again repeats what is known."""
+        held = self._held.get(prediction.symbol)
+        if held is not None and held.prediction == prediction:
+            return False
+        self._held[prediction.symbol] = Held(prediction, answer(prediction))
+        self._away.pop(prediction.symbol, None)
+        return True
+
+    def remove(self, symbol: Symbol) -> None:
+        self._held.pop(symbol, None)
+        self._away.pop(symbol, None)
+
+    def get(self, symbol: Symbol) -> Held | None:
+        return self._held.get(symbol)
+
+    def get_stale(self, symbol: Symbol, reason: str) -> Held | None:
+        """The same, marked as possibly outdated."""
+        held = self._held.get(symbol)
+        if held is None:
+            return None
+        known = self._away.get(symbol)
+        if known is None or known.prediction.stale_reason != reason:
+            marked = replace(held.prediction, stale=True, stale_reason=reason)
+            known = self._away[symbol] = Held(marked, answer(marked))
+        return known
+
+    def all(self) -> Iterable[Prediction]:
+        return (held.prediction for held in self._held.values())
+
+    def as_json(self) -> bytes:
+        return b"[%b]" % b",".join(held.answer.body for held in self._held.values())
+
+
+@dataclass(slots=True)
+class Models:
+    """The live model of each symbol."""
+
+    _records: dict[Symbol, ModelRecord] = field(default_factory=dict)
+
+    def put(self, record: ModelRecord) -> None:
+        self._records[record.symbol] = record
+
+    def remove(self, symbol: Symbol) -> None:
+        self._records.pop(symbol, None)
+
+    def get(self, symbol: Symbol) -> ModelRecord | None:
+        return self._records.get(symbol)
+
+    def newest_first(self) -> list[ModelRecord]:
+        return sorted(self._records.values(), key=lambda r: (r.created_at, r.symbol), reverse=True)
+
+
+@dataclass(slots=True)
+class Tails:
+    """The newest candles of the symbols that somebody looks at."""
+
+    _rows: dict[Symbol, list[Candle]] = field(default_factory=dict)
+    #: What arrived while a tail was being read; the read may hold it or not.
+    _meanwhile: dict[Symbol, list[Candle]] = field(default_factory=dict)
+
+    def begin(self, symbol: Symbol) -> None:
+        """From now on, remember what arrives: the tail of `symbol` is being read."""
+        self._meanwhile[symbol] = []
+
+    def complete(self, symbol: Symbol, rows: Iterable[Candle]) -> None:
+        """The tail was read."""
+        merged = {row.at_ms: row for row in [*rows, *self._meanwhile.pop(symbol, ())]}
+        self._rows[symbol] = [merged[at] for at in sorted(merged)][-TAIL:]
+
+    def add(self, symbol: Symbol, newest: Candle, *, added: int) -> None:
+        """A candle arrived. After several at once the tail has a hole, so it is given up."""
+        if symbol in self._meanwhile:
+            self._meanwhile[symbol].append(newest)
+        rows = self._rows.get(symbol)
+        if rows is None:
+            return
+        if rows and rows[-1].at_ms == newest.at_ms:
+            rows[-1] = newest
+        elif added > 1:
+            del self._rows[symbol]
+        else:
+            rows.append(newest)
+            del rows[:-TAIL]
+
+    def get(self, symbol: Symbol) -> list[Candle] | None:
+        return self._rows.get(symbol)
+
+
+@dataclass(slots=True)
+class Copies:
+    """Everything together. `universe` is None until the scheduler has written one."""
+
+    universe: Universe | None = None
+    predictions: Predictions = field(default_factory=Predictions)
+    models: Models = field(default_factory=Models)
+    tails: Tails = field(default_factory=Tails)
+    current_run: CurrentRun | None = None
+
+    def check_symbol(self, symbol: Symbol) -> None:
+        """Raises UnknownSymbol for a symbol that is not in the universe, as far as we know."""
+        if self.universe is not None and symbol not in self.universe.symbols:
+            raise UnknownSymbol(
+                f"{symbol} is not one of the symbols here; GET /api/v1/symbols lists them"
+            )
+
+
+def at_horizon(prediction: Prediction, horizon: Horizon) -> Prediction:
+    """The prediction with the one forecast asked for.
+
+    Raises:
+        UnknownHorizon: the model does not look that many candles ahead.
+    """
+    chosen = tuple(f for f in prediction.predictions if f.horizon == horizon)
+    if not chosen:
+        known = ", ".join(str(f.horizon) for f in prediction.predictions)
+        raise UnknownHorizon(
+            f"there is no forecast {horizon} candles ahead for {prediction.symbol}; "
+            f"there are {known}"
+        )
+    return replace(prediction, predictions=chosen)
+
+
+def expired(prediction: Prediction, now: datetime) -> bool:
+    return prediction.expires_at <= now

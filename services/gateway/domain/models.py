@@ -1,0 +1,56 @@
+"""A live model, as the registry shows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.contracts.records import ModelRecord, Score
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Horizon, Mode, Timeframe
+
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelView:
+    """`metrics`: by horizon, then by learner; `ensemble` is their average, which is served."""
+
+    symbol: Symbol
+    version: str
+    created_at: datetime
+    age_days: float
+    timeframe: Timeframe
+    horizons: tuple[Horizon, ...]
+    avg_roc_auc: float | None
+    metrics: dict[str, dict[str, Score]]
+    mode: Mode
+    run_id: str
+    token: int
+    candle_at: datetime
+    rows: int
+    size: int
+    sha256: str
+    libraries: dict[str, str]
+
+
+def view(record: ModelRecord, now: datetime) -> ModelView:
+    metrics: dict[str, dict[str, Score]] = {}
+    for score in record.scores:
+        metrics.setdefault(str(score.horizon), {})[score.learner] = score
+    return ModelView(
+        symbol=record.symbol,
+        version=record.version,
+        created_at=record.created_at,
+        age_days=round((now - record.created_at).total_seconds() / _DAY_S, 3),
+        timeframe=record.timeframe,
+        horizons=record.horizons,
+        avg_roc_auc=record.avg_roc_auc,
+        metrics=metrics,
+        mode=record.mode,
+        run_id=record.run_id,
+        token=record.token,
+        candle_at=record.candle_at,
+        rows=record.rows,
+        size=record.size,
+        sha256=record.sha256,
+        libraries=record.libraries,
+    )

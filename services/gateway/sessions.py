@@ -1,0 +1,89 @@
+"""One connected client: what it listens to, and the frames it is still owed."""
+
+from typing import Protocol
+
+from services.gateway.domain.access import Role
+from services.gateway.domain.outbox import Outbox, Publication
+from services.gateway.domain.pace import Pace
+from services.gateway.domain.wire import Close
+
+
+class Line(Protocol):
+    """The way to one client. Neither verb waits or raises."""
+
+    def write(self, frame: bytes) -> None:
+        """Hand over a frame; may call the session's `paused` before it returns."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye after what was written, and end the connection soon."""
+
+    def abort(self) -> None:
+        """End the connection at once."""
+
+
+class Session:
+    """Never blocks and never raises: the hub writes to thousands of them in a loop.
+
+    A client that keeps up is written to directly. One that does not is behind: what it is owed
+    waits in its outbox until its line drains.
+    """
+
+    def __init__(
+        self, name: str, line: Line, *, role: Role | None, pace: Pace, capacity: int
+    ) -> None:
+        self.name = name
+        #: None until the client has shown a key.
+        self.role = role
+        self.pace = pace
+        self.open = True
+        #: Why we ended it; None if the client did.
+        self.closed_with: int | None = None
+        #: Whether anything was sent, or heard, since the last beat.
+        self.spoke = False
+        self.heard = True
+        self.silent_beats = 0
+        #: The names of the channels it listens to.
+        self.channels: set[str] = set()
+        self.outbox = Outbox(capacity)
+        self._line = line
+        self._behind = False
+
+    def offer(self, publication: Publication) -> None:
+        self.spoke = True
+        if not self.open:
+            return
+        if not self._behind:
+            self._line.write(publication.frame)
+        elif not self.outbox.put(publication):
+            self.close(Close.TOO_SLOW, "too slow: come back and resume with since")
+
+    def reply(self, frame: bytes) -> None:
+        """Send what concerns this client alone, in order with everything else."""
+        self.spoke = True
+        if not self.open:
+            return
+        if not self._behind:
+            self._line.write(frame)
+        elif not self.outbox.put_reply(frame):
+            self.close(Close.TOO_SLOW, "too slow: come back and resume with since")
+
+    def paused(self) -> None:
+        """The line is full."""
+        self._behind = True
+
+    def resumed(self) -> None:
+        """The line has drained, so somebody reads; send what is owed until it is full again."""
+        self.heard = True
+        self._behind = False
+        while self.open and not self._behind and (frame := self.outbox.take()) is not None:
+            self._line.write(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        if self.open:
+            self.open = False
+            self.closed_with = code
+            self._line.close(code, reason)
+
+    def abort(self) -> None:
+        self.open = False
+        self._line.abort()
