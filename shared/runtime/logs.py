@@ -1,6 +1,8 @@
 """One line per event on standard error: for people on a terminal, JSON everywhere else."""
 
+import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,6 +13,7 @@ import orjson
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 #: What a line has besides what was given.
 _ALWAYS: Final = frozenset({"at", "level", "service", "message", "traceback"})
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def configure(service: str, *, level: str = "INFO") -> None:
@@ -30,7 +33,12 @@ class Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = self._fields(record)
-        return orjson.dumps(fields, default=str, option=orjson.OPT_UTC_Z).decode()
+        try:
+            return orjson.dumps(fields, default=str, option=orjson.OPT_UTC_Z).decode()
+        except (
+            orjson.JSONEncodeError
+        ):  # a huge number, half a surrogate pair, a key that is no text
+            return json.dumps({**fields, "at": fields["at"].isoformat()}, default=str)
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
         fields = {
@@ -50,13 +58,22 @@ class _Terminal(Json):
         return _for_people(self._fields(record))
 
 
-def readable(line: str, service: str) -> str:
-    """A line that `service` wrote as JSON, in the form for people; any other line marked as its."""
+def structured(line: str, service: str) -> str:
+    """A line that `service` wrote: as it is if it is one of `Json`, else as the message of one."""
     try:
         fields = orjson.loads(line)
-        return _for_people({**fields, "at": datetime.fromisoformat(fields["at"])})
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return f"{datetime.now(UTC).astimezone():%H:%M:%S} {service:<9} {line}"
+        if isinstance(fields, dict) and fields.keys() >= _ALWAYS - {"traceback"}:
+            return line
+    except orjson.JSONDecodeError:
+        pass
+    wrapped = {"at": datetime.now(UTC), "level": "info", "service": service, "message": line}
+    return orjson.dumps(wrapped, option=orjson.OPT_UTC_Z).decode()
+
+
+def readable(line: str) -> str:
+    """A line of `Json` in the form for people."""
+    fields = orjson.loads(line)
+    return _for_people({**fields, "at": datetime.fromisoformat(fields["at"])})
 
 
 def _for_people(fields: dict[str, Any]) -> str:
@@ -64,9 +81,15 @@ def _for_people(fields: dict[str, Any]) -> str:
     urgency = "" if level in ("debug", "info") else f"{level.upper()} "
     more = "".join(f" {key}={value}" for key, value in fields.items() if key not in _ALWAYS)
     at = fields["at"].astimezone()
-    line = f"{at:%H:%M:%S} {fields['service']:<9} {urgency}{fields['message']}{more}"
-    return f"{line}\n{fields['traceback']}" if "traceback" in fields else line
+    line = _shown(f"{at:%H:%M:%S} {fields['service']:<9} {urgency}{fields['message']}{more}")
+    trace = fields.get("traceback", "").splitlines()
+    return "\n".join([line, *map(_shown, trace)])
 
 
 def _given(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in vars(record).items() if key not in _OWN}
+    return {key: value for key, value in vars(record).items() if key not in _OWN | _ALWAYS}
+
+
+def _shown(text: str) -> str:
+    """Nobody else's text moves the cursor or adds a line."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

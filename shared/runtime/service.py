@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
@@ -27,14 +28,31 @@ def run(service: str, main: Main) -> NoReturn:
     """
     die_with_supervisor()
     logs.configure(service)
+    told = asyncio.Event()
     try:
-        uvloop.run(main(environment()))
+        uvloop.run(_stoppable(main, told))
     except* AppError as group:
         log.error("%s", _first(group))
         sys.exit(2)
     except* asyncio.CancelledError:
-        sys.exit(1)
+        sys.exit(0 if told.is_set() else 1)
     sys.exit(0)
+
+
+async def _stoppable(main: Main, told: asyncio.Event) -> None:
+    """Let a signal end the start-up too; in a container nothing else would. `supervise` takes the
+    signals over once the workers run.
+    """
+    starting = asyncio.current_task()
+    assert starting is not None
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, _tell, starting, told)
+    await main(environment())
+
+
+def _tell(starting: asyncio.Task[Any], told: asyncio.Event) -> None:
+    told.set()
+    starting.cancel()
 
 
 def _first(group: BaseExceptionGroup[AppError]) -> BaseException:
