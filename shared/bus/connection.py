@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import nats
 import nats.errors
@@ -18,15 +19,18 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from shared.bus.embedded import find_address
-from shared.contracts.errors import Unavailable
+from shared.contracts.errors import InvalidSetting, Unavailable
 from shared.runtime.backoff import backoff
 from shared.runtime.settings import Environment
+from shared.runtime.tasks import stopped_within
 
 log = logging.getLogger(__name__)
 
 #: Half-open connections are noticed after about two of these; the library's default is minutes.
 _PING_S = 3
 _PENDING_BYTES = 16 << 20
+_LOOK_S = 1.0
+_SCHEMES = frozenset({"nats", "tls", "ws", "wss"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,18 +50,17 @@ class NatsOptions:
 
         Raises:
             Unavailable: neither is there.
-            InvalidSetting: NATS_REPLICAS is out of range.
+            InvalidSetting: a URL, a file or a number that cannot be used.
         """
         urls = env.optional("NATS_URL") or find_address(env.data_dir())
         if urls is None:
             raise Unavailable("no NATS server: run `evertrain up`, or set NATS_URL")
-        credentials, ca = env.optional("NATS_CREDS"), env.optional("NATS_CA")
         return cls(
-            servers=tuple(url.strip() for url in urls.split(",")),
+            servers=tuple(_checked(url.strip()) for url in urls.split(",")),
             user=env.optional("NATS_USER"),
             password=env.optional("NATS_PASSWORD"),
-            credentials=Path(credentials) if credentials else None,
-            ca=Path(ca) if ca else None,
+            credentials=env.file("NATS_CREDS"),
+            ca=env.file("NATS_CA"),
             replicas=env.integer("NATS_REPLICAS", 1, least=1, most=5),
         )
 
@@ -101,13 +104,9 @@ class Connection:
         Raises:
             Unavailable: the client closed for good, which it does on an error it cannot handle.
         """
-        closed = asyncio.create_task(self.closed.wait())
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({closed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        closed.cancel()
-        stopped.cancel()
-        if not stop.is_set():
-            raise Unavailable("the NATS connection is closed for good")
+        while not await stopped_within(stop, _LOOK_S):
+            if self.closed.is_set():
+                raise Unavailable("the NATS connection is closed for good")
 
     async def reconnected(self) -> None:
         log.info("reconnected to NATS")
@@ -134,13 +133,10 @@ async def connected(
     Raises:
         Unavailable: no server answered within `give_up_after` seconds.
     """
-    client = Client()
-    connection = Connection(client, options.replicas)
     try:
         async with asyncio.timeout(give_up_after):
-            await _first_connect(connection, options, name)
+            connection = await _first_connection(options, name)
     except TimeoutError as exc:
-        await client.close()
         servers = ", ".join(_without_secret(url) for url in options.servers)
         raise Unavailable(
             f"no NATS server answers at {servers}: is `evertrain up` running?"
@@ -150,28 +146,41 @@ async def connected(
     finally:
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             async with asyncio.timeout(2):
-                await client.flush(timeout=1)
-        await client.close()
+                await connection.client.flush(timeout=1)
+        await connection.client.close()
 
 
-async def _first_connect(connection: Connection, options: NatsOptions, name: str) -> None:
+async def _first_connection(options: NatsOptions, name: str) -> Connection:
     for delay in backoff(0.1, most=2.0):
         try:
-            await connection.client.connect(**_client_options(connection, options, name))
+            return await _connect_once(options, name)
         except (nats.errors.Error, OSError) as exc:
             if "authorization" in str(exc).lower():
                 raise Unavailable(f"NATS refuses our credentials: {exc}") from exc
             log.info("waiting for NATS", extra={"reason": str(exc) or type(exc).__name__})
-            await asyncio.sleep(delay)
-        else:
-            return
+        await asyncio.sleep(delay)
+    raise AssertionError("backoff is endless")
+
+
+async def _connect_once(options: NatsOptions, name: str) -> Connection:
+    """The library would try again by itself, for ever, also when the credentials are wrong; so it
+    may do that only once it has been let in.
+    """
+    connection = Connection(Client(), options.replicas)
+    client = connection.client
+    try:
+        await client.connect(**_client_options(connection, options, name), allow_reconnect=False)
+    except BaseException:
+        await client.close()
+        raise
+    client.options["allow_reconnect"] = True
+    return connection
 
 
 def _client_options(connection: Connection, options: NatsOptions, name: str) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         "servers": list(options.servers),
         "name": name,
-        "allow_reconnect": True,
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": random.uniform(0.1, 0.3),  # noqa: S311 - spread, not secrecy
         "connect_timeout": 2,
@@ -198,6 +207,20 @@ async def _log_error(error: Exception) -> None:
         error, OSError | nats.errors.StaleConnectionError | nats.errors.NoServersError
     ):
         log.error("NATS: %r", error)
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url if "://" in url else f"nats://{url}")
+        sound = parts.scheme in _SCHEMES and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise InvalidSetting(
+            f"NATS_URL={_without_secret(url)!r} is not allowed: set nats://HOST:PORT, several "
+            f"separated by commas, or tls://, ws:// or wss://"
+        )
+    return url
 
 
 def _without_secret(url: str) -> str:

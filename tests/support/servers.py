@@ -24,6 +24,10 @@ class NatsServer:
         self._home = data_dir / "nats"
         self._home.mkdir(parents=True, exist_ok=True)
         self._address = embedded._address(data_dir)
+        config = self._home / "nats.conf"
+        config.write_text(embedded._config(self._home, self._address))
+        self._command = [embedded.server_binary(), "-c", str(config)]
+        self._environment = os.environ | embedded._time_zones()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -36,11 +40,9 @@ class NatsServer:
         return self._process.pid
 
     def start(self) -> None:
-        config = self._home / "nats.conf"
-        config.write_text(embedded._config(self._home, self._address))
         self._process = subprocess.Popen(
-            [embedded.server_binary(), "-c", str(config)],
-            env=os.environ | embedded._time_zones(),
+            self._command,
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -57,6 +59,8 @@ class NatsServer:
     def freeze(self) -> None:
         """It stops answering, but its connections stay open: a partition."""
         os.kill(self.pid, signal.SIGSTOP)
+        while not all(state == "T" for state in _thread_states(self.pid)):
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -90,3 +94,9 @@ def nats_server_on(data_dir: Path) -> Iterator[NatsServer]:
         yield server
     finally:
         server.kill()
+
+
+def _thread_states(pid: int) -> list[str]:
+    """One letter each, as in proc(5): the name before it may hold anything but ends in `)`."""
+    stats = Path(f"/proc/{pid}/task").glob("*/stat")
+    return [stat.read_text().rpartition(") ")[2][0] for stat in stats]
