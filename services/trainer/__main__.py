@@ -9,6 +9,7 @@ from services.trainer.adapters.planner import SchedulerPlanner
 from services.trainer.adapters.pool import TrainingPool
 from services.trainer.adapters.registry import KvRegistry
 from services.trainer.adapters.runbook import KvRunBook
+from services.trainer.adapters.strays import refuse_strays
 from services.trainer.job import Worker
 from services.trainer.run import Coordinator
 from services.trainer.settings import Settings
@@ -69,8 +70,9 @@ async def main(env: Environment) -> None:
         )
 
         async def on_request(delivery: Delivery) -> None:
+            mode = Mode(delivery.subject.rpartition(".")[2])
             place = f"{delivery.stored_at:%Y%m%dT%H%M%S}-{delivery.sequence}"
-            await coordinator.on_request(delivery.subject, delivery.data, place, delivery.stored_at)
+            await coordinator.on_request(mode, delivery.data, place, delivery.stored_at)
 
         async def on_order(delivery: Delivery) -> None:
             await worker.on_order(delivery.data, delivery.attempt)
@@ -105,6 +107,7 @@ async def main(env: Environment) -> None:
             connection.stay_open,
             partial(consume, connection, publisher, cycles),
             partial(consume, connection, publisher, runs),
+            partial(refuse_strays, connection, publisher),
             partial(consume, connection, publisher, jobs),
             partial(rpc.serve, connection, "trainer", VERSION, ()),
             partial(reporter.report_itself, connection),

@@ -110,7 +110,8 @@ class Worker:
         """Do one job from `evertrain.job.<symbol>`; its record says how it ended.
 
         The record is written before this returns, and it returns before the message is
-        acknowledged: an acknowledgement is not evidence of anything.
+        acknowledged: an acknowledgement is not evidence of anything. A job that has ended already,
+        alone or with its run, is left as it is.
 
         Raises:
             MalformedMessage: not a job.
@@ -118,21 +119,28 @@ class Worker:
             Unavailable: NATS does not answer.
         """
         order = codec.decode(data, JobOrder)
+        async with hold(
+            self._leases,
+            symbol_lock(order.symbol),
+            lambda token: codec.encode(self._holder(order, token)),
+            policy=self._policy,
+        ) as lease:
+            job = await self._wanted(order)
+            if job is not None:
+                await self._do(order, job, lease, attempt)
+
+    async def _wanted(self, order: JobOrder) -> JobRecord | None:
+        """The job, read under the lease so that no one is about to end it; None if it is over."""
         run = await self._book.run(order.run_id)
         job = await self._book.job(order.run_id, order.symbol)
-        if run is None or run.status.final or job is None or job.status.final:
-            return
+        return job if run and job and not (run.status.final or job.status.final) else None
+
+    async def _do(self, order: JobOrder, job: JobRecord, lease: Lease, attempt: int) -> None:
+        job = await self._started(job)
         try:
             if attempt > _MOST_ATTEMPTS:
                 raise WorkerLost(f"the job ended its trainer or was lost {attempt - 1} times")
-            async with hold(
-                self._leases,
-                symbol_lock(order.symbol),
-                lambda token: codec.encode(self._holder(order, token)),
-                policy=self._policy,
-            ) as lease:
-                job = await self._started(job)
-                await self._train(order, job, lease)
+            await self._train(order, job, lease)
         except Permanent as exc:
             await self._failed(job, exc)
 

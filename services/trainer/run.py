@@ -10,10 +10,11 @@ from typing import Protocol
 from services.trainer.domain.board import Board, Tally
 from services.trainer.settings import Settings
 from shared.contracts import codec
-from shared.contracts.errors import LeaseTaken, MalformedMessage
+from shared.contracts.errors import LeaseTaken, Permanent
 from shared.contracts.events import (
     Event,
     RunCompleted,
+    RunFailed,
     RunRequested,
     RunSkipped,
     RunStarted,
@@ -105,17 +106,17 @@ class Coordinator:
         self._policy = policy
         self._clock = clock
 
-    async def on_request(self, subject: str, data: bytes, place: str, asked_at: datetime) -> None:
+    async def on_request(self, mode: Mode, data: bytes, place: str, asked_at: datetime) -> None:
         """Take one request from `evertrain.train.<mode>` to the end of its run.
 
         `place` names the message's place in its stream, the same at each delivery.
 
         Raises:
             MalformedMessage, InvalidSymbol, UnknownSymbol: the request can never be handled.
+            LeaseTaken: another coordinator has this very run; look again whether it ended it.
             LeaseLost: the training lock could not be kept; the run is to be continued.
             Unavailable: NATS or the scheduler does not answer; the run is to be continued.
         """
-        mode = _mode(subject)
         request = codec.decode(data, TrainRequest)
         run = await self._open(request.request_id or f"{mode}-{place}", mode, request, asked_at)
         if run.status.final:
@@ -129,11 +130,14 @@ class Coordinator:
                 TRAINING_LOCK,
                 lambda token: codec.encode(self._holder(run, token)),
                 policy=self._policy,
-                poll_every=None if mode is Mode.CYCLE else 1.0,
+                poll_every=None if _may_be_skipped(run) else 1.0,
             ):
-                await self._conduct(run)
+                await self._see_through(run)
         except LeaseTaken:
-            await self._skip(run, "another run is training", await self._book.lock_holder())
+            lock = await self._book.lock_holder()
+            if lock is None or lock.run_id == run.run_id:
+                raise
+            await self._skip(run, "another run is training", lock)
 
     async def _open(
         self, run_id: str, mode: Mode, request: TrainRequest, asked_at: datetime
@@ -183,10 +187,20 @@ class Coordinator:
             replace(run, status=Status.SKIPPED, finished_at=now, error=problem)
         )
 
-    async def _conduct(self, run: RunRecord) -> None:
-        """Hold the lock and see every job of the run end."""
-        universe = await self._planner.universe()
+    async def _see_through(self, run: RunRecord) -> None:
+        """Conduct the run under the lock, unless it has ended while the lock was waited for."""
+        run = await self._book.run(run.run_id) or run
+        if run.status.final:
+            return
         run = await self._started(run)
+        try:
+            await self._conduct(run)
+        except Permanent as exc:
+            await self._failed(run, exc)
+
+    async def _conduct(self, run: RunRecord) -> None:
+        """Hand out the jobs and see every one of them end."""
+        universe = await self._planner.universe()
         board = Board(run, await self._jobs(run), self._clock())
         async with aclosing(self._book.job_changes(run.run_id)) as changes:
             for batch in board.batches:
@@ -266,13 +280,30 @@ class Coordinator:
             extra={"run_id": run.run_id, "done": count.done, "failed": count.failed},
         )
 
+    async def _failed(self, run: RunRecord, reason: Permanent) -> None:
+        problem, now = Problem(code=reason.code, message=str(reason)), self._clock()
+        log.error("run failed", extra={"run_id": run.run_id, "reason": problem.message})
+        await self._outlet.emit(
+            RunFailed(
+                id=f"run.failed:{run.run_id}",
+                at=now,
+                run_id=run.run_id,
+                mode=run.mode,
+                source=run.source,
+                error=problem,
+            )
+        )
+        await self._book.keep_run(
+            replace(run, status=Status.FAILED, finished_at=now, error=problem)
+        )
+
     def _holder(self, run: RunRecord, token: int) -> LockHolder:
         return LockHolder(
             run_id=run.run_id,
             source=run.source,
             mode=run.mode,
             holder=self._name,
-            started_at=run.started_at or run.requested_at,
+            started_at=run.started_at or self._clock(),
             token=token,
         )
 
@@ -289,14 +320,9 @@ class Coordinator:
         )
 
 
-def _mode(subject: str) -> Mode:
-    name = subject.rpartition(".")[2]
-    try:
-        return Mode(name)
-    except ValueError:
-        raise MalformedMessage(
-            f"{subject}: there is no mode {name!r}; use {', '.join(Mode)}"
-        ) from None
+def _may_be_skipped(run: RunRecord) -> bool:
+    """A cycle comes again by itself; but one that has begun is brought to its end."""
+    return run.mode is Mode.CYCLE and run.started_at is None
 
 
 def _queued(run: RunRecord, job: PlannedJob) -> JobRecord:

@@ -24,14 +24,10 @@ from shared.runtime.tasks import alongside
 
 log = logging.getLogger(__name__)
 
-_ACK_WAIT_S: Final = 30.0
-_HEARTBEAT_S: Final = 8.0
 #: How long one fetch waits. A fetch is never cancelled: the server would hand the next message to
 #: an inbox that nobody reads, and it would be lost for a whole acknowledgement time.
 _FETCH_S: Final = 1.0
-_RETRY_S: Final = 3.0
-#: A message that was delivered this often took a process down each time, or never found its peer.
-_MOST_DELIVERIES: Final = 50
+_LONGEST_RETRY_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +50,8 @@ Handler = Callable[[Delivery], Awaitable[None]]
 class Work:
     """A durable consumer, shared by every process that names it, and what to do with its messages.
 
-    `at_once` bounds this process; `in_flight` bounds all processes together (None: no bound).
+    `at_once` bounds this process; `in_flight` bounds all processes together (None: no bound), and
+    counts what waits to be tried again. All times are in seconds.
     """
 
     stream: str
@@ -63,6 +60,12 @@ class Work:
     handler: Handler
     at_once: int = 1
     in_flight: int | None = None
+    #: A process that was not heard of for so long has died, and its message goes to another.
+    ack_wait: float = 20.0
+    #: The first delay after a Transient; it doubles each time.
+    retry_after: float = 3.0
+    #: What was delivered this often took a process down each time, or never found its peer.
+    most_deliveries: int = 50
 
 
 async def consume(
@@ -78,7 +81,7 @@ async def consume(
         subscription = await _bind(connection, work)
         while not stop.is_set():
             await free.acquire()
-            message = None if stop.is_set() else await _next(subscription)
+            message = None if stop.is_set() else await _next(connection, subscription)
             if message is None:
                 free.release()
                 continue
@@ -93,9 +96,9 @@ async def _bind(connection: Connection, work: Work) -> JetStreamContext.PullSubs
         durable_name=work.durable,
         filter_subjects=list(work.filters),
         ack_policy=api.AckPolicy.EXPLICIT,
-        ack_wait=_ACK_WAIT_S,
+        ack_wait=work.ack_wait,
         max_deliver=-1,
-        max_ack_pending=work.in_flight or 1000,
+        max_ack_pending=work.in_flight or -1,
     )
     for delay in backoff(0.2, most=2.0):
         try:
@@ -107,26 +110,33 @@ async def _bind(connection: Connection, work: Work) -> JetStreamContext.PullSubs
     raise AssertionError("backoff is endless")
 
 
-async def _next(subscription: JetStreamContext.PullSubscription) -> Msg | None:
+async def _next(
+    connection: Connection, subscription: JetStreamContext.PullSubscription
+) -> Msg | None:
+    # While NATS is away each fetch would be kept for later, and each would then get a message.
+    if not connection.connected:
+        await asyncio.sleep(_FETCH_S)
+        return None
     try:
         return (await subscription.fetch(1, timeout=_FETCH_S))[0]
     except nats.errors.TimeoutError:
         return None
     except (nats.errors.Error, OSError):
-        await asyncio.sleep(_FETCH_S)  # NATS is away; the connection says so
+        await asyncio.sleep(_FETCH_S)
         return None
 
 
 async def _handle(publisher: Publisher, work: Work, message: Msg) -> None:
     delivery = _delivery(message)
     try:
-        if delivery.attempt > _MOST_DELIVERIES:
-            raise _GaveUp(f"given up after {_MOST_DELIVERIES} deliveries")
-        async with alongside(_keep_in_progress(message), name=f"heartbeat {message.subject}"):
+        if delivery.attempt > work.most_deliveries:
+            raise _GaveUp(f"given up after {work.most_deliveries} deliveries")
+        heartbeat = _keep_in_progress(message, every=work.ack_wait / 4)
+        async with alongside(heartbeat, name=f"heartbeat {message.subject}"):
             await work.handler(delivery)
     except Transient as exc:
         log.info("will try again", extra={"subject": message.subject, "reason": str(exc)})
-        await _settle(message.nak(delay=_RETRY_S))
+        await _settle(message.nak(delay=_retry_delay(work, delivery.attempt)))
     except Permanent as exc:
         await _settle(_park(publisher, work.stream, delivery, exc, message))
     else:
@@ -140,7 +150,16 @@ class _GaveUp(Permanent):
 async def _park(
     publisher: Publisher, stream: str, delivery: Delivery, reason: AppError, message: Msg
 ) -> None:
-    """Keep the message with its reason in EVERTRAIN_DEAD, tell, and only then let go of it."""
+    await refuse(publisher, stream, delivery, reason)
+    await message.term()
+
+
+async def refuse(publisher: Publisher, stream: str, delivery: Delivery, reason: AppError) -> None:
+    """Keep the message with its reason in EVERTRAIN_DEAD, and tell; only then let go of it.
+
+    Raises:
+        Unavailable: NATS did not answer. Refusing it again is the same refusal.
+    """
     problem = Problem(code=reason.code, message=str(reason))
     log.warning("parked", extra={"subject": delivery.subject, "reason": problem.message})
     identity = f"{stream}:{delivery.sequence}:{delivery.stored_at.timestamp()}"
@@ -153,12 +172,16 @@ async def _park(
             error=problem,
         )
     )
-    await message.term()
 
 
-async def _keep_in_progress(message: Msg) -> None:
+def _retry_delay(work: Work, attempt: int) -> float:
+    doublings = min(attempt - 1, 10)
+    return min(work.retry_after * 2.0**doublings, _LONGEST_RETRY_S)
+
+
+async def _keep_in_progress(message: Msg, *, every: float) -> None:
     while True:
-        await asyncio.sleep(_HEARTBEAT_S)
+        await asyncio.sleep(every)
         await _settle(message.in_progress())
 
 

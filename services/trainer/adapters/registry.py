@@ -23,7 +23,7 @@ class KvRegistry:
         return await self._artifacts.put(artifact)
 
     async def promote(self, model: ModelRecord) -> ModelRecord | None:
-        """Make the model live unless a newer lease has already promoted one.
+        """Make the model live unless a newer lease has already promoted one; what it replaced.
 
         Both the comparison of tokens and the compare-and-set are needed: without the first a
         frozen worker overwrites its successor, without the second two workers that compared at
@@ -33,19 +33,20 @@ class KvRegistry:
             Fenced: the live model has this token or a later one.
             Unavailable: NATS did not answer, and the registry does not show our write either.
         """
-        key = model.symbol.token
+        key, replaced = model.symbol.token, None
         for _ in range(_TRIES):
             entry = await self._models.get(key)
             live = codec.decode(entry.value, ModelRecord) if entry else None
             if live == model:
-                return None  # our own write, whose answer was lost
+                return replaced  # our own write, whose answer was lost
             if live is not None and live.epoch == model.epoch and live.token >= model.token:
                 raise Fenced(f"{model.symbol}: a newer holder has promoted {live.version}")
             try:
                 await self._write(key, model, entry)
             except (Conflict, Unavailable):
-                continue
-            return live
+                replaced = live
+            else:
+                return live
         raise Unavailable(f"the promotion of {model.symbol} was not acknowledged")
 
     async def check(self, symbols: Sequence[Symbol], universe: Universe) -> PostTrainCheck:

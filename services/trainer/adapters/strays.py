@@ -1,0 +1,59 @@
+"""Requests for a mode that does not exist. No consumer's filter covers them, and NATS refuses one
+that would overlap with the others on a work queue; so they are looked for.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+import nats.errors
+from nats.js.errors import NotFoundError
+
+from shared.bus.connection import Connection
+from shared.bus.consumer import Delivery, refuse
+from shared.bus.publisher import Publisher
+from shared.contracts import subjects
+from shared.contracts.errors import MalformedMessage, Unavailable
+from shared.contracts.terms import Mode
+from shared.runtime.tasks import stopped_within
+
+_KNOWN: Final = frozenset(subjects.train(mode) for mode in Mode)
+_EVERY_S: Final = 5.0
+_TIMEOUT_S: Final = 30.0
+
+
+async def refuse_strays(connection: Connection, publisher: Publisher, stop: asyncio.Event) -> None:
+    """A worker: park such requests, and tell. Trainers that find the same one park it once."""
+    while True:
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, Unavailable):
+            async with asyncio.timeout(_TIMEOUT_S):
+                await _sweep(connection, publisher)
+        if await stopped_within(stop, _EVERY_S):
+            return
+
+
+async def _sweep(connection: Connection, publisher: Publisher) -> None:
+    info = await connection.js.stream_info(subjects.REQUESTS, subjects_filter=">")
+    for subject in (info.state.subjects or {}).keys() - _KNOWN:
+        reason = MalformedMessage(
+            f"there is no mode {subject.rpartition('.')[2]!r}; use {', '.join(Mode)}"
+        )
+        while (stray := await _oldest(connection, subject)) is not None:
+            await refuse(publisher, subjects.REQUESTS, stray, reason)
+            await connection.js.delete_msg(subjects.REQUESTS, stray.sequence)
+
+
+async def _oldest(connection: Connection, subject: str) -> Delivery | None:
+    try:
+        found = await connection.js.get_msg(subjects.REQUESTS, seq=1, subject=subject, next=True)
+    except NotFoundError:
+        return None
+    assert found.seq is not None
+    assert found.time is not None
+    return Delivery(
+        subject=subject,
+        data=found.data or b"",
+        sequence=found.seq,
+        stored_at=found.time,
+        attempt=1,
+    )

@@ -1,0 +1,279 @@
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.trainer.domain.failures import OutOfMemory
+from services.trainer.job import Worker
+from shared.contracts import codec
+from shared.contracts.errors import (
+    CandlesRefused,
+    Fenced,
+    LeaseLost,
+    LeaseTaken,
+    MalformedMessage,
+    NotEnoughHistory,
+    Permanent,
+    TrainingFailed,
+    Unavailable,
+)
+from shared.contracts.events import JobCompleted, JobFailed, JobProgressed, ModelPromoted
+from shared.contracts.records import JobRecord, LockHolder
+from shared.contracts.subjects import symbol_lock
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Mode, Status
+from shared.runtime.lease import LeasePolicy
+from shared.runtime.tasks import cancelled
+from tests.support.coordination import (
+    BEGIN,
+    EmptyCandles,
+    MemoryRegistry,
+    MemoryRunBook,
+    RecordingOutlet,
+    SlowPool,
+    Story,
+    job_order,
+    job_record,
+    loop_clock,
+    model_record,
+    run_record,
+)
+from tests.support.stores import MemoryLeaseStore
+
+SYMBOL = Symbol("BTC/USDT")
+LOCK = symbol_lock(SYMBOL)
+PATIENCE_S = 3600
+
+
+class House:
+    """One ordered job of a running run, and as many workers as a test wants."""
+
+    def __init__(self) -> None:
+        self.story = Story()
+        self.leases = MemoryLeaseStore()
+        self.book = MemoryRunBook(self.leases, self.story)
+        self.outlet = RecordingOutlet(self.story)
+        self.registry = MemoryRegistry()
+        self.pool = SlowPool()
+        self.book.runs["full-1"] = replace(run_record(), status=Status.RUNNING)
+        self.book.note(job_record(SYMBOL))
+
+    async def take(self, *, attempt: int = 1, name: str = "trainer-a", data: bytes = b"") -> None:
+        worker = Worker(
+            name=name,
+            deadline_s=60,
+            book=self.book,
+            candles=EmptyCandles(),
+            pool=self.pool,
+            registry=self.registry,
+            outlet=self.outlet,
+            leases=self.leases,
+            policy=LeasePolicy(),
+            clock=loop_clock,
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            await worker.on_order(data or codec.encode(job_order(SYMBOL)), attempt)
+
+    @property
+    def job(self) -> JobRecord:
+        return self.book.records["full-1", SYMBOL]
+
+
+async def test_a_job_ends_with_a_live_model() -> None:
+    house = House()
+    await house.take()
+    model, job = house.registry.live[SYMBOL], house.job
+    assert (job.status, job.progress_pct, job.worker) == (Status.SUCCEEDED, 100, "trainer-a")
+    assert (job.model_version, job.avg_roc_auc) == (model.version, 0.61)
+    assert (model.token, model.epoch, model.run_id) == (1, "memory", "full-1")
+    assert house.registry.artifacts[model.sha256] == b"model"
+
+
+async def test_a_job_takes_as_long_as_its_record_says() -> None:
+    house = House()
+    await house.take()
+    assert (house.job.started_at, house.job.duration_s) == (BEGIN, 10)
+
+
+async def test_a_version_is_named_by_its_time_and_content() -> None:
+    house = House()
+    await house.take()
+    assert house.registry.live[SYMBOL].version == "20261120T120010-00000000"
+
+
+async def test_every_step_of_a_job_is_told() -> None:
+    house = House()
+    await house.take()
+    assert house.outlet.types == [
+        "job.started",
+        "job.progressed",
+        "job.progressed",
+        "model.promoted",
+        "job.completed",
+    ]
+    stages = [e.stage for e in house.outlet.events if isinstance(e, JobProgressed)]
+    assert stages == ["reading", "fitting"]
+
+
+async def test_a_promotion_names_the_model_it_replaced() -> None:
+    house = House()
+    house.registry.live[SYMBOL] = model_record(SYMBOL, token=0, version="before")
+    await house.take()
+    (promoted,) = [e for e in house.outlet.events if isinstance(e, ModelPromoted)]
+    assert promoted.previous_version == "before"
+
+
+async def test_the_end_of_a_job_is_told_before_it_is_written() -> None:
+    house = House()
+    await house.take()
+    assert house.story[-3:] == ["emit model.promoted", "emit job.completed", "keep job succeeded"]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        NotEnoughHistory("90 days of candles of BTC/USDT; a full training needs 180"),
+        TrainingFailed("the child said something that is no answer"),
+        OutOfMemory("the child reached its cap of 1024 MB"),
+        CandlesRefused("a chunk is damaged"),
+    ],
+)
+async def test_whatever_cannot_be_mended_by_trying_again_fails_the_job(reason: Permanent) -> None:
+    house = House()
+    house.pool.outcome = reason
+    await house.take()
+    (failed,) = [e for e in house.outlet.events if isinstance(e, JobFailed)]
+    assert (failed.error.code, failed.error.message) == (reason.code, str(reason))
+    assert (house.job.status, house.job.error) == (Status.FAILED, failed.error)
+    assert house.job.finished_at == BEGIN + timedelta(seconds=10)
+    assert house.story[-2:] == ["emit job.failed", "keep job failed"]
+    assert not house.registry.live
+
+
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
+async def test_a_job_that_has_ended_is_not_done_again(status: Status) -> None:
+    house = House()
+    house.book.note(job_record(SYMBOL, status))
+    await house.take(attempt=2)
+    assert not house.story
+    assert not house.pool.trained
+
+
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.SKIPPED, Status.CANCELLED])
+async def test_a_job_of_a_run_that_has_ended_is_not_done(status: Status) -> None:
+    house = House()
+    house.book.runs["full-1"] = replace(run_record(), status=status)
+    await house.take()
+    assert not house.story
+
+
+async def test_a_job_that_is_in_no_book_is_not_done() -> None:
+    house = House()
+    house.book.records.clear()
+    await house.take()
+    assert not house.story
+
+
+async def test_bytes_that_are_no_job_are_refused() -> None:
+    house = House()
+    with pytest.raises(MalformedMessage):
+        await house.take(data=b'{"run_id": "full-1"}')
+
+
+async def test_a_symbol_is_trained_by_one_worker_at_a_time() -> None:
+    house = House()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5)
+        with pytest.raises(LeaseTaken):
+            await house.take(attempt=2, name="trainer-b")
+    assert len(house.pool.trained) == 1
+    assert house.job.worker == "trainer-a"
+
+
+async def test_the_lock_of_a_symbol_says_who_trains_it() -> None:
+    house = House()
+    task = asyncio.create_task(house.take())
+    await asyncio.sleep(5)
+    value = house.leases.value(LOCK)
+    assert value is not None
+    assert codec.decode(value, LockHolder) == LockHolder(
+        run_id="full-1",
+        source=house.job.source,
+        mode=Mode.FULL,
+        holder="trainer-a",
+        started_at=BEGIN,
+        token=1,
+    )
+    await task
+    assert house.leases.value(LOCK) is None
+
+
+async def test_the_job_of_a_dead_worker_is_done_by_another_once_its_lock_has_run_out() -> None:
+    house = House()
+    task = asyncio.create_task(house.take())
+    await asyncio.sleep(5)
+    house.leases.partitioned = True
+    await cancelled(task)
+    house.leases.partitioned = False
+    with pytest.raises(LeaseTaken):
+        await house.take(attempt=2, name="trainer-b")
+    await asyncio.sleep(15)
+    await house.take(attempt=3, name="trainer-b")
+    assert (house.job.status, house.job.worker) == (Status.SUCCEEDED, "trainer-b")
+
+
+async def test_a_worker_that_loses_its_lock_stops_training_and_leaves_the_job_to_others() -> None:
+    house = House()
+    house.pool.seconds = 60
+    task = asyncio.create_task(house.take())
+    await asyncio.sleep(5)
+    house.leases.partitioned = True
+    with pytest.raises(LeaseLost):
+        await task
+    ((_, _, ended),) = house.pool.trained
+    assert ended < 5 + LeasePolicy().ttl
+    assert house.job.status is Status.RUNNING
+
+
+async def test_a_frozen_worker_that_promotes_late_is_fenced_and_the_newer_model_stays() -> None:
+    house = House()
+
+    def sleeps_while_another_takes_over() -> None:
+        newer = house.leases.take_over(LOCK, b"trainer-b")
+        house.registry.live[SYMBOL] = model_record(SYMBOL, token=newer, version="newer")
+
+    house.registry.meanwhile = sleeps_while_another_takes_over
+    with pytest.raises(Fenced):
+        await house.take()
+    assert house.registry.live[SYMBOL].version == "newer"
+    assert not any(isinstance(e, JobCompleted | ModelPromoted) for e in house.outlet.events)
+    assert house.job.status is Status.RUNNING
+
+
+async def test_an_outage_is_no_failure_of_the_job() -> None:
+    house = House()
+    house.pool.outcome = Unavailable("NATS does not answer")
+    with pytest.raises(Unavailable):
+        await house.take()
+    assert house.job.status is Status.RUNNING
+    assert house.leases.value(LOCK) is None
+
+
+async def test_a_job_that_takes_its_trainer_down_again_and_again_is_given_up() -> None:
+    house = House()
+    await house.take(attempt=21)
+    assert house.job.error is not None
+    assert house.job.error.code == "worker_lost"
+    assert not house.pool.trained
+
+
+async def test_a_job_is_never_given_up_while_somebody_trains_it() -> None:
+    house = House()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5)
+        with pytest.raises(LeaseTaken):
+            await house.take(attempt=21, name="trainer-b")
+    assert house.job.status is Status.SUCCEEDED

@@ -1,0 +1,378 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from services.trainer.run import Coordinator
+from shared.contracts import codec
+from shared.contracts.errors import (
+    LeaseLost,
+    LeaseTaken,
+    MalformedMessage,
+    Unavailable,
+    UnknownSymbol,
+)
+from shared.contracts.events import Event, RunCompleted, RunFailed, RunProgressed, RunSkipped
+from shared.contracts.records import LockHolder, RunRecord
+from shared.contracts.requests import TrainRequest
+from shared.contracts.subjects import TRAINING_LOCK
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Mode, Source, Status
+from shared.runtime.lease import LeasePolicy
+from shared.runtime.tasks import cancelled
+from tests.support.coordination import (
+    BEGIN,
+    SETTINGS,
+    Crew,
+    FixedPlanner,
+    MemoryRegistry,
+    MemoryRunBook,
+    RecordingOutlet,
+    Story,
+    job_record,
+    loop_clock,
+    run_record,
+    symbols,
+)
+from tests.support.stores import MemoryLeaseStore
+
+#: Longer than any run here, so that one that hangs fails its test.
+PATIENCE_S = 3600
+
+
+class House:
+    """Everything around a coordinator, and as many coordinators as a test wants."""
+
+    def __init__(self, count: int, *, seconds: float = 10.0) -> None:
+        self.story = Story()
+        self.leases = MemoryLeaseStore()
+        self.book = MemoryRunBook(self.leases, self.story)
+        self.planner = FixedPlanner(symbols(count))
+        self.outlet = RecordingOutlet(self.story)
+        self.registry = MemoryRegistry()
+        self.crew = Crew(self.book, seconds=seconds)
+        self.outlet.on_order = self.crew.take
+
+    async def take(
+        self,
+        mode: Mode = Mode.FULL,
+        request: TrainRequest | bytes = b"",
+        *,
+        place: str = "1",
+        name: str = "trainer-a",
+    ) -> None:
+        coordinator = Coordinator(
+            name=name,
+            settings=SETTINGS,
+            book=self.book,
+            planner=self.planner,
+            outlet=self.outlet,
+            registry=self.registry,
+            leases=self.leases,
+            policy=LeasePolicy(),
+            clock=loop_clock,
+        )
+        data = request if isinstance(request, bytes) else codec.encode(request)
+        async with asyncio.timeout(PATIENCE_S):
+            await coordinator.on_request(mode, data, place, BEGIN)
+
+    @asynccontextmanager
+    async def another_run(self) -> AsyncIterator[None]:
+        """While the body runs, somebody else trains."""
+        value = codec.encode(holder("full-other"))
+        revision = await self.leases.create(TRAINING_LOCK, value, ttl=PATIENCE_S)
+        yield
+        await self.leases.delete(TRAINING_LOCK, value, revision)
+
+    async def begun_and_died_after(self, seconds: float, mode: Mode = Mode.FULL) -> None:
+        """A coordinator takes the request of `place` 1 and is killed: its lock stays behind."""
+        task = asyncio.create_task(self.take(mode))
+        await asyncio.sleep(seconds)
+        self.leases.partitioned = True
+        await cancelled(task)
+        self.leases.partitioned = False
+
+    def events(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.outlet.events if isinstance(event, kind)]
+
+    @property
+    def only_run(self) -> RunRecord:
+        (run,) = self.book.runs.values()
+        return run
+
+
+def holder(run_id: str) -> LockHolder:
+    return LockHolder(
+        run_id=run_id, source=Source.MANUAL, mode=Mode.FULL, holder="trainer-b", started_at=BEGIN
+    )
+
+
+async def test_a_request_becomes_a_run_over_what_is_due() -> None:
+    house = House(3)
+    await house.take()
+    run = house.only_run
+    assert run.symbols == symbols(3)
+    assert (run.status, run.done, run.failed, run.skipped) == (Status.SUCCEEDED, 3, 0, 0)
+    assert house.outlet.types == [
+        "run.requested",
+        "run.started",
+        "run.progressed",
+        "run.progressed",
+        "run.progressed",
+        "run.completed",
+    ]
+
+
+async def test_the_lock_says_who_trains_what_since_when() -> None:
+    house = House(1)
+    task = asyncio.create_task(house.take(Mode.QUICK, TrainRequest(source=Source.API)))
+    await asyncio.sleep(5)
+    lock = await house.book.lock_holder()
+    assert lock == LockHolder(
+        run_id="quick-1",
+        source=Source.API,
+        mode=Mode.QUICK,
+        holder="trainer-a",
+        started_at=BEGIN,
+        token=1,
+    )
+    await task
+    assert await house.book.lock_holder() is None
+
+
+async def test_the_lock_counts_from_when_it_was_taken_not_from_the_request() -> None:
+    house = House(1)
+    async with asyncio.TaskGroup() as group:
+        async with house.another_run():
+            group.create_task(house.take())
+            await asyncio.sleep(600)
+        await asyncio.sleep(5)
+        lock = await house.book.lock_holder()
+    assert lock is not None
+    assert (lock.started_at - BEGIN).total_seconds() == pytest.approx(600, abs=2)
+
+
+async def test_a_cycle_that_finds_the_lock_held_is_skipped_and_names_the_holder() -> None:
+    house = House(1)
+    async with house.another_run():
+        await house.take(Mode.CYCLE)
+    (skipped,) = house.events(RunSkipped)
+    assert isinstance(skipped, RunSkipped)
+    assert skipped.lock == holder("full-other")
+    assert house.only_run.status is Status.SKIPPED
+    assert house.only_run.error is not None
+    assert house.only_run.error.code == "training_locked"
+    assert not house.crew.ordered
+
+
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.QUICK, Mode.INCREMENTAL])
+async def test_every_other_run_waits_its_turn(mode: Mode) -> None:
+    house = House(1)
+    async with asyncio.TaskGroup() as group, house.another_run():
+        group.create_task(house.take(mode))
+        await asyncio.sleep(600)
+        assert house.outlet.types == ["run.requested"]
+    assert house.only_run.status is Status.SUCCEEDED
+
+
+async def test_a_run_for_which_nothing_is_due_is_skipped() -> None:
+    house = House(0)
+    await house.take()
+    assert house.outlet.types == ["run.requested", "run.skipped"]
+    assert house.only_run.error is not None
+    assert house.only_run.error.code == "nothing_due"
+
+
+async def test_the_next_batch_goes_out_when_the_batch_before_has_ended() -> None:
+    house = House(5)
+    await house.take(request=TrainRequest(batch_size=2))
+    crew, run = house.crew, house.only_run
+    batches = [run.symbols[0:2], run.symbols[2:4], run.symbols[4:5]]
+    for before, after in pairwise(batches):
+        assert max(crew.ended[s] for s in before) <= min(crew.ordered[s] for s in after)
+    assert [e.batch for e in house.outlet.events if isinstance(e, RunProgressed)] == [1, 1, 2, 2, 3]
+
+
+async def test_a_job_is_ordered_with_the_plan_of_its_mode_and_the_universe() -> None:
+    house = House(1)
+    await house.take()
+    (order,) = house.outlet.orders
+    assert order.plan == SETTINGS.full
+    assert order.horizons == (1, 3)
+    assert order.run_id == house.only_run.run_id
+
+
+async def test_a_request_that_comes_again_after_its_run_does_nothing() -> None:
+    house = House(2)
+    await house.take()
+    before = list(house.story)
+    await house.take()
+    assert house.story == before
+    assert len(house.planner.asked) == 2  # what is due, and how much of it
+
+
+async def test_the_same_request_id_is_the_same_run_wherever_it_lies() -> None:
+    house = House(1)
+    request = TrainRequest(request_id="tick-1")
+    await house.take(request=request, place="1")
+    await house.take(request=request, place="2")
+    assert house.only_run.run_id == "tick-1"
+    assert len(house.crew.ordered) == 1
+
+
+async def test_without_a_request_id_the_run_is_named_by_its_mode_and_place() -> None:
+    house = House(1)
+    await house.take(Mode.QUICK, place="20261120T120000-7")
+    assert house.only_run.run_id == "quick-20261120T120000-7"
+
+
+async def test_a_run_whose_coordinator_died_is_continued_by_another() -> None:
+    house = House(4)
+    request = TrainRequest(batch_size=1)
+    task = asyncio.create_task(house.take(request=request))
+    await asyncio.sleep(25)
+    await cancelled(task)
+    ordered_before = set(house.crew.ordered)
+    assert house.only_run.status is Status.RUNNING
+    assert len(ordered_before) == 3
+
+    house.crew.ordered.clear()
+    await house.take(request=request, name="trainer-b")
+    run = house.only_run
+    assert set(house.crew.ordered) == set(run.symbols[2:])
+    assert (run.status, run.done) == (Status.SUCCEEDED, 4)
+    assert run.started_at == BEGIN
+    assert len(house.events(RunCompleted)) == 1
+
+
+async def test_the_lock_of_a_dead_coordinator_is_waited_for_even_by_a_cycle() -> None:
+    house = House(3)
+    await house.begun_and_died_after(5, Mode.CYCLE)
+    await house.take(Mode.CYCLE, name="trainer-b")
+    assert house.only_run.status is Status.SUCCEEDED
+    assert not house.events(RunSkipped)
+
+
+async def test_a_cycle_that_has_begun_waits_for_a_run_that_came_between() -> None:
+    house = House(1)
+    house.book.runs["cycle-1"] = replace(
+        run_record(run_id="cycle-1", mode=Mode.CYCLE), status=Status.RUNNING, started_at=BEGIN
+    )
+    async with asyncio.TaskGroup() as group, house.another_run():
+        group.create_task(house.take(Mode.CYCLE))
+        await asyncio.sleep(60)
+    assert house.only_run.status is Status.SUCCEEDED
+
+
+async def test_a_cycle_is_not_skipped_for_its_own_coordinators_lock() -> None:
+    house = House(1)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take(Mode.CYCLE))
+        await asyncio.sleep(5)
+        queued = replace(house.only_run, status=Status.QUEUED, started_at=None)
+        house.book.runs["cycle-1"] = queued  # as it was read a moment before the run began
+        with pytest.raises(LeaseTaken):
+            await house.take(Mode.CYCLE, name="trainer-b")
+    assert house.only_run.status is Status.SUCCEEDED
+
+
+async def test_a_run_that_ended_while_the_lock_was_waited_for_is_not_begun_again() -> None:
+    house = House(1)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5)
+        group.create_task(house.take(name="trainer-b"))
+    assert house.outlet.types.count("run.started") == 1
+    assert house.book.written.count(("full-1", Status.SUCCEEDED)) == 1
+
+
+async def test_jobs_that_are_not_in_the_book_are_planned_again() -> None:
+    house = House(3)
+    known, *missing = symbols(3)
+    house.book.runs["full-1"] = replace(run_record(count=3), status=Status.RUNNING)
+    house.book.records["full-1", known] = job_record(known, Status.SUCCEEDED)
+    await house.take()
+    assert house.planner.asked == [tuple(missing)]
+    assert set(house.crew.ordered) == set(missing)
+
+
+async def test_a_failed_job_fails_its_run_but_no_other_job() -> None:
+    house = House(3)
+    house.crew.failing.add(symbols(3)[0])
+    await house.take()
+    run = house.only_run
+    assert (run.status, run.done, run.failed) == (Status.FAILED, 2, 1)
+    (completed,) = house.events(RunCompleted)
+    assert isinstance(completed, RunCompleted)
+    assert (completed.done, completed.failed, completed.duration_s) == (2, 1, 10)
+
+
+async def test_the_end_of_a_run_is_told_before_it_is_written() -> None:
+    house = House(1)
+    await house.take()
+    assert house.story[-2:] == ["emit run.completed", "keep run succeeded"]
+
+
+async def test_the_record_of_a_run_says_what_the_registry_really_has() -> None:
+    house = House(2)
+    await house.take()
+    assert house.only_run.check is not None
+    assert house.only_run.check.missing == symbols(2)
+
+
+async def test_a_run_that_cannot_go_on_fails_with_its_reason() -> None:
+    house = House(1)
+    gone = (Symbol("GONE"),)
+    house.book.runs["full-1"] = replace(run_record(), symbols=gone)
+    await house.take()
+    (failed,) = house.events(RunFailed)
+    assert isinstance(failed, RunFailed)
+    assert failed.error.code == "unknown_symbol"
+    assert (house.only_run.status, house.only_run.error) == (Status.FAILED, failed.error)
+    assert await house.book.lock_holder() is None
+
+
+async def test_a_request_for_an_unknown_symbol_never_becomes_a_run() -> None:
+    house = House(1)
+    with pytest.raises(UnknownSymbol):
+        await house.take(request=TrainRequest(symbols=(Symbol("GONE"),)))
+    assert not house.book.runs
+
+
+async def test_a_request_for_named_symbols_takes_these() -> None:
+    house = House(3)
+    await house.take(request=TrainRequest(symbols=symbols(1)))
+    assert house.only_run.symbols == symbols(1)
+
+
+async def test_bytes_that_are_no_request_are_refused() -> None:
+    house = House(1)
+    with pytest.raises(MalformedMessage):
+        await house.take(request=b"{")
+
+
+async def test_a_request_waits_for_a_scheduler_that_is_away() -> None:
+    house = House(1)
+    house.planner.answers = False
+    with pytest.raises(Unavailable):
+        await house.take()
+    assert not house.book.runs
+    house.planner.answers = True
+    await house.take()
+    assert house.only_run.status is Status.SUCCEEDED
+
+
+async def test_a_coordinator_that_loses_the_lock_stops_and_another_continues() -> None:
+    house = House(2, seconds=40)
+    task = asyncio.create_task(house.take())
+    await asyncio.sleep(5)
+    house.leases.partitioned = True
+    with pytest.raises(LeaseLost):
+        await task
+    house.leases.partitioned = False
+    assert house.only_run.status is Status.RUNNING
+    await house.take(name="trainer-b")
+    assert (house.only_run.status, house.only_run.done) == (Status.SUCCEEDED, 2)
