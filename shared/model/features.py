@@ -255,8 +255,8 @@ def _gap(m: Market) -> Series:
     return np.log(m.open / lag(m.close, 1))
 
 
-def _volume_level(m: Market) -> Series:
-    usual = mean(m.volume, 20)
+def _volume_level(m: Market, k: int) -> Series:
+    usual = mean(m.volume, k)
     return ratio(m.volume, m.volume + usual, undefined=0.5)
 
 
@@ -367,7 +367,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     _one("range", "ln(H / L)", _range),
     _one("gap", "ln(O / C[1])", _gap),
     # Volume
-    _one("volume_level_20", "V / (V + mean V) (0.5)", _volume_level),
+    *_over("volume_level", "V / (V + mean V) over k rows (0.5)", _volume_level, 20, 60),
     _one("volume_change", "(V - V[1]) / (V + V[1])", _volume_change),
     _one("volume_trend", "mean5 V / (mean5 V + mean60 V) (0.5)", _volume_trend),
     _one("on_balance_20", "sum(sign(C - C[1]) V) / sum(V)", _on_balance),

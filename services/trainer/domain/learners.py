@@ -128,7 +128,7 @@ class Constant:
 
     @classmethod
     def of(cls, labels: Labels) -> "Constant":
-        return cls(float((labels.sum() + 1.0) / (len(labels) + 2.0)))
+        return cls((float(labels.sum()) + 1.0) / (len(labels) + 2.0))
 
     def probabilities(self, rows: Matrix) -> Probabilities:
         return np.full(len(rows), self.share)
@@ -406,7 +406,7 @@ class BasicStudy:
         """
         del valid_labels, rounds
         scores = standardised(self.rows, self.centre, self.scale)
-        truth = (labels * len(labels) + 1.0) / (len(labels) + 2.0)
+        truth = (labels.astype(np.float64) * len(labels) + 1.0) / (len(labels) + 2.0)
         ridge = np.full(scores.shape[1], _RIDGE)
         ridge[0] = 0.0
         weights = np.zeros(scores.shape[1])

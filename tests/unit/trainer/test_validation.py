@@ -1,0 +1,71 @@
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from services.trainer import fit as fitting
+from services.trainer.domain.learners import Basic, BoosterLearner, Effort, boosters, effort_for
+from services.trainer.domain.sample import Sample, sample
+from services.trainer.domain.validation import Validation, validate
+from shared.model.features import Matrix
+from tests.support.jobs import daily_job
+from tests.support.markets import planted_signal
+
+JOB = daily_job(horizons=(1, 3), rounds=40)
+CANDLES = planted_signal(700, strength=0.6)
+SAMPLE = sample(JOB, CANDLES)
+
+
+def _validated(known: Sample) -> Validation:
+    effort = effort_for(len(known.features), rounds=40)
+    with boosters(known.features[: known.folds[0].train.stop], effort) as learners:
+        return validate(known, (*learners, Basic()), 40, lambda part: None)
+
+
+def test_nothing_is_learnt_from_the_rows_that_are_judged_by() -> None:
+    """With the truth of the test block turned round, the same is foreseen, and is as wrong as it
+    was right.
+    """
+    fold = SAMPLE.folds[1]
+    known = dataclasses.replace(SAMPLE, folds=(fold,))
+    labels = known.labels.copy()
+    labels[fold.test.start :] = 1 - labels[fold.test.start :]
+    plain, turned = _validated(known), _validated(dataclasses.replace(known, labels=labels))
+    assert np.array_equal(plain.rounds, turned.rounds)
+    for right, wrong in zip(plain.scores, turned.scores, strict=True):
+        assert right.roc_auc is not None
+        assert wrong.roc_auc == pytest.approx(1 - right.roc_auc)
+
+
+def test_a_fold_is_the_same_whatever_comes_after_its_test_block() -> None:
+    fold = SAMPLE.folds[0]
+    known = dataclasses.replace(SAMPLE, folds=(fold,))
+    features, labels = known.features.copy(), known.labels.copy()
+    features[fold.test.stop :] = 1e3
+    labels[fold.test.stop :] = 0.0
+    altered = dataclasses.replace(known, features=features, labels=labels)
+    assert _validated(altered).scores == _validated(known).scores
+
+
+def test_progress_grows_fold_by_fold_to_the_whole() -> None:
+    told: list[float] = []
+    validate(SAMPLE, (Basic(),), 40, told.append)
+    assert told == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_bins_of_the_validation_know_only_the_first_training_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+
+    @contextmanager
+    def watched(edges: Matrix, effort: Effort) -> Iterator[tuple[BoosterLearner, ...]]:
+        seen.append(len(edges))
+        with boosters(edges, effort) as learners:
+            yield learners
+
+    monkeypatch.setattr(fitting, "boosters", watched)
+    fitting.fit(JOB, CANDLES.tobytes(), lambda *_: None)
+    assert seen == [len(SAMPLE.folds[0].train), len(SAMPLE.features)]
