@@ -65,8 +65,14 @@ class Desk:
     def fail(self, problem: Problem, tick: float) -> None:
         self.failed = setback(problem, self.failed, tick)
 
-    def succeed(self, prediction: Prediction, now: Moment) -> None:
+    def succeed(self, prediction: Prediction, now: Moment, *, heard: datetime | None) -> None:
+        """`heard` is what `newest` was when the candles were read: word of a candle is a reason to
+        look into the store, and what the store has is what counts.
+        """
         self.entry, self.failed = Entry.of(prediction, now), None
+        ours = self.live is not None and self.live.timeframe is prediction.timeframe
+        if ours and self.newest == heard:
+            self.newest = prediction.candle_at
 
     def remember(self, prediction: Prediction) -> None:
         """Something to answer with until there is better; it is never fresh."""

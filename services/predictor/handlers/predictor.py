@@ -155,11 +155,14 @@ class Predictor:
         desk, now = self._desks[symbol], self._now()
         if desk.live is None or desk.rests(now.tick):
             return desk.due_again
+        heard = desk.newest
         try:
-            desk.succeed(await self._forecaster.predict(desk, desk.live, now), now)
+            prediction = await self._forecaster.predict(desk, desk.live, now)
         except AppError as exc:
             desk.fail(problem(exc), self._now().tick)
             log.warning("no new prediction", extra={"symbol": symbol, "reason": str(exc)})
+        else:
+            desk.succeed(prediction, now, heard=heard)
         self._counted["failures"] += desk.problem is not None
         self._telling.order(symbol)
         return desk.due_again if symbol in (self._universe or ()) else None

@@ -42,13 +42,13 @@ def test_without_a_prediction_it_says_what_is_wrong(desk: Desk) -> None:
 
 def test_a_fresh_prediction_is_the_answer_as_it_is(desk: Desk) -> None:
     desk.promote(record("v1"))
-    desk.succeed(prediction(version="v1"), NOW)
+    desk.succeed(prediction(version="v1"), NOW, heard=None)
     assert desk.answer(NOW) == prediction(version="v1")
 
 
 def test_a_new_model_makes_the_answer_stale_and_says_why(desk: Desk) -> None:
     desk.promote(record("v1"))
-    desk.succeed(prediction(version="v1"), NOW)
+    desk.succeed(prediction(version="v1"), NOW, heard=None)
     desk.promote(record("v2"))
     answer = desk.answer(NOW)
     assert answer.stale
@@ -58,7 +58,7 @@ def test_a_new_model_makes_the_answer_stale_and_says_why(desk: Desk) -> None:
 def test_a_refused_model_is_named_as_the_reason(desk: Desk) -> None:
     live = record("v2")
     desk.promote(live)
-    desk.succeed(prediction(version="v1"), NOW)
+    desk.succeed(prediction(version="v1"), NOW, heard=None)
     desk.refuse(live, DAMAGED, NOW.tick)
     reason = desk.answer(NOW).stale_reason
     assert reason == "a newer model is live: the artifact is damaged"
@@ -99,7 +99,7 @@ def test_an_older_candle_is_no_news(desk: Desk) -> None:
 
 def test_a_withdrawn_model_takes_its_prediction_along(desk: Desk) -> None:
     desk.promote(record("v1"))
-    desk.succeed(prediction(), NOW)
+    desk.succeed(prediction(), NOW, heard=None)
     desk.withdraw()
     with pytest.raises(NotReady):
         desk.answer(NOW)
@@ -115,7 +115,7 @@ def test_what_is_remembered_is_an_answer_but_never_fresh(desk: Desk) -> None:
 def test_it_is_due_again_when_its_setback_ends_or_its_time_is_half_over(desk: Desk) -> None:
     desk.promote(record("v1"))
     assert desk.due_again is None
-    desk.succeed(prediction(), NOW)
+    desk.succeed(prediction(), NOW, heard=None)
     assert desk.due_again == NOW.tick + 1800.0
     desk.fail(DAMAGED, NOW.tick)
     assert desk.due_again == NOW.tick + 1.0
@@ -125,8 +125,23 @@ def test_while_a_model_is_refused_the_last_good_one_has_the_last_word(desk: Desk
     live = record("v2")
     desk.accept(record("v1"))
     desk.promote(live)
-    desk.succeed(prediction(version="v1"), NOW)
+    desk.succeed(prediction(version="v1"), NOW, heard=None)
     assert not desk.settled(NOW)
     desk.refuse(live, DAMAGED, NOW.tick)
     assert desk.settled(NOW)
     assert not desk.settled(Moment(START, NOW.tick + 1.0))
+
+
+def test_the_store_has_the_last_word_on_which_candle_is_the_newest(desk: Desk) -> None:
+    desk.promote(record("v1"))
+    desk.hear(START + timedelta(days=365))  # and it is not there
+    desk.succeed(prediction(candle_at=START), NOW, heard=desk.newest)
+    assert desk.settled(NOW)
+
+
+def test_a_candle_heard_of_during_the_look_is_still_looked_for(desk: Desk) -> None:
+    desk.promote(record("v1"))
+    heard = desk.newest
+    desk.hear(START + timedelta(minutes=15))
+    desk.succeed(prediction(candle_at=START), NOW, heard=heard)
+    assert not desk.settled(NOW)

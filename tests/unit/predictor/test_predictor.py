@@ -118,6 +118,15 @@ async def test_a_burst_of_candles_costs_one_computation_more() -> None:
         assert len(room.candles.reads) == 2
 
 
+async def test_word_of_a_candle_that_is_not_there_does_no_lasting_harm() -> None:
+    async with running_predictor() as room:
+        await with_model(room)
+        room.predictor.on_candles(candles_updated(START + timedelta(days=10_000)))
+        await settled()
+        answer = await room.predictor.get(ASK_BTC)
+        assert (answer.cache, answer.stale) == ("memory", False)
+
+
 async def test_candles_of_another_timeframe_are_not_ours() -> None:
     async with running_predictor() as room:
         await with_model(room)
