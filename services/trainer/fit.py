@@ -4,16 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from services.trainer.domain import packing
+from services.trainer.domain.basic import Basic
+from services.trainer.domain.boosters import boosters, versions
 from services.trainer.domain.jobs import FitJob, FitResult, Progress
-from services.trainer.domain.learners import (
-    Basic,
-    Booster,
-    BoosterLearner,
-    Effort,
-    boosters,
-    effort_for,
-    versions,
-)
+from services.trainer.domain.learners import Booster, BoosterLearner, Effort, effort_for
 from services.trainer.domain.sample import Sample, sample
 from services.trainer.domain.soundness import check_packed, check_served
 from services.trainer.domain.validation import validate

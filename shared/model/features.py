@@ -80,11 +80,8 @@ class Market:
 
     @cached_property
     def macd(self) -> Series:
-        weights = [np.zeros(windows.exponential(26).size) for _ in range(2)]
-        for weight, length in zip(weights, (12, 26), strict=True):
-            short = windows.exponential(length)
-            weight[: short.size] = short
-        return windows.weighted(self.log_close, weights[0] - weights[1])
+        fast = windows.weighted(self.log_close, windows.exponential(12))
+        return fast - windows.weighted(self.log_close, windows.exponential(26))
 
     @cached_property
     def flow(self) -> Series:

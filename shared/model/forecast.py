@@ -1,6 +1,7 @@
 """From a model and candles to what people are told."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from shared.model.features import SPEC, Matrix, matrix
 from shared.model.history import WARMUP
 
 #: The learner that is not a booster.
-BASIC = "basic"
+BASIC: Final = "basic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from services.trainer.domain.learners import (
-    MIN_MINORITY,
-    Basic,
-    Booster,
-    BoosterLearner,
-    Constant,
-    Learner,
-    boosters,
-    effort_for,
-)
+from services.trainer.domain.basic import Basic
+from services.trainer.domain.boosters import MIN_MINORITY, Constant, boosters
+from services.trainer.domain.learners import Booster, BoosterLearner, Learner, effort_for
 from shared.model.features import Matrix
 
 EFFORT = effort_for(400, rounds=60)

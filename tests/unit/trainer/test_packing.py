@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from services.trainer.domain import packing
+from services.trainer.domain.boosters import CatBoost, LightGBM, XGBoost
 from services.trainer.domain.failures import Unsound
-from services.trainer.domain.learners import CatBoost, Effort, LightGBM, XGBoost
+from services.trainer.domain.learners import Effort
 from shared.model.features import Matrix
 from shared.model.forecast import sigmoid
 
@@ -31,7 +32,7 @@ def _labels(rows: Matrix) -> np.ndarray:
 
 def _fitted(name: str, scratch: PurePath) -> Any:
     rows = _rows()
-    learners = (XGBoost(rows, EFFORT), LightGBM(rows, EFFORT), CatBoost(rows, EFFORT, scratch))
+    learners = (XGBoost(rows, EFFORT), LightGBM(rows, EFFORT), CatBoost(rows, EFFORT, str(scratch)))
     (learner,) = (learner for learner in learners if learner.name == name)
     return learner.study(rows).fit(_labels(rows), rounds=EFFORT.rounds)
 

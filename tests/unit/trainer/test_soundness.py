@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from services.trainer.domain.boosters import Constant
 from services.trainer.domain.failures import Unsound
-from services.trainer.domain.learners import Booster, Constant
+from services.trainer.domain.learners import Booster
 from services.trainer.domain.packing import forest
 from services.trainer.domain.soundness import check_packed
 from shared.model.artifact import Model

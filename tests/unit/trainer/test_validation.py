@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from services.trainer import fit as fitting
-from services.trainer.domain.learners import Basic, BoosterLearner, Effort, boosters, effort_for
+from services.trainer.domain.basic import Basic
+from services.trainer.domain.boosters import boosters
+from services.trainer.domain.learners import BoosterLearner, Effort, effort_for
 from services.trainer.domain.sample import Sample, sample
 from services.trainer.domain.validation import Validation, validate
 from shared.model.features import Matrix

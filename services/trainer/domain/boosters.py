@@ -1,0 +1,310 @@
+"""The three boosting libraries behind the learners' interface, each asked for what it does cheaply.
+
+One thread each: two processes with one thread train twice as much as one process with two. Values
+are quantised once per library, with edges that have seen no more than the first training window;
+folds and horizons share them. Seeds are fixed and rows keep their order, so that the same rows give
+the same trees, bit by bit.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import catboost
+import lightgbm
+import numpy as np
+import xgboost
+
+from services.trainer.domain import packing
+from services.trainer.domain.learners import BoosterLearner, Effort, Labels, Probabilities
+from services.trainer.domain.packing import Group
+from shared.model.features import Matrix
+
+#: Fewer rows of the rarer class than this teach a booster nothing but accidents.
+MIN_MINORITY: Final = 5
+
+_SEED: Final = 1
+_LEARNING_RATE: Final = 0.05
+_ROW_SHARE: Final = 0.8
+_COLUMN_SHARE: Final = 0.8
+_LEAF_ROWS: Final = 20
+_PATIENCE: Final = 20
+
+
+@contextmanager
+def boosters(edges: Matrix, effort: Effort) -> Iterator[tuple[BoosterLearner, ...]]:
+    """The three boosters, with bins whose edges are made of the rows in `edges`."""
+    with tempfile.TemporaryDirectory(prefix="evertrain-") as scratch:
+        yield (
+            XGBoost(edges, effort),
+            LightGBM(edges, effort),
+            CatBoost(edges, effort, scratch),
+        )
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides which numbers a fit gives."""
+    libraries = (xgboost, lightgbm, catboost, np)
+    return {str(library.__name__): str(library.__version__) for library in libraries}
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """What a booster says where the rows show one class only: how rare the other one is, at most
+    (Laplace's rule of succession).
+    """
+
+    share: float
+    rounds: int = 1
+
+    @classmethod
+    def of(cls, labels: Labels) -> "Constant":
+        return cls((float(labels.sum()) + 1.0) / (len(labels) + 2.0))
+
+    def probabilities(self, rows: Matrix) -> Probabilities:
+        return np.full(len(rows), self.share)
+
+    def packed(self, depth: int) -> Group:
+        return packing.pack_constant(float(np.log(self.share / (1.0 - self.share))), depth)
+
+
+def one_sided(labels: Labels) -> bool:
+    ups = int(labels.sum())
+    return min(ups, len(labels) - ups) < MIN_MINORITY
+
+
+class XGBoost:
+    name: ClassVar[str] = "xgboost"
+
+    def __init__(self, edges: Matrix, effort: Effort) -> None:
+        self._bins = effort.bins
+        self._edges = xgboost.QuantileDMatrix(edges, max_bin=effort.bins, nthread=1)
+        self._parameters = {
+            "objective": "binary:logistic",
+            "tree_method": "hist",
+            "max_depth": effort.depth,
+            "max_bin": effort.bins,
+            "eta": _LEARNING_RATE,
+            "subsample": _ROW_SHARE,
+            "colsample_bytree": _COLUMN_SHARE,
+            "min_child_weight": _LEAF_ROWS / 4.0,  # a row weighs p (1 - p)
+            "nthread": 1,
+            "seed": _SEED,
+            "verbosity": 0,
+        }
+
+    def study(self, train: Matrix, valid: Matrix | None = None) -> "XGBoostStudy":
+        binned = self._binned(train, self._edges)
+        return XGBoostStudy(
+            train=binned,
+            valid=None if valid is None else self._binned(valid, binned),
+            parameters=self._parameters,
+        )
+
+    def _binned(self, rows: Matrix, edges: Any) -> Any:  # noqa: ANN401, the library has no types
+        return xgboost.QuantileDMatrix(rows, max_bin=self._bins, nthread=1, ref=edges)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XGBoostStudy:
+    train: Any
+    valid: Any
+    parameters: dict[str, Any]
+
+    def fit(
+        self, labels: Labels, valid_labels: Labels | None = None, *, rounds: int
+    ) -> "XGBoostFitted | Constant":
+        if one_sided(labels):
+            return Constant.of(labels)
+        self.train.set_label(labels)
+        parameters = self.parameters | {"base_score": float(labels.mean())}
+        if valid_labels is None:
+            booster = xgboost.train(parameters, self.train, rounds)
+            return XGBoostFitted(booster=booster, rounds=rounds)
+        self.valid.set_label(valid_labels)
+        booster = xgboost.train(
+            parameters,
+            self.train,
+            rounds,
+            evals=[(self.valid, "valid")],
+            early_stopping_rounds=_PATIENCE,
+            verbose_eval=False,
+        )
+        return XGBoostFitted(booster=booster, rounds=booster.best_iteration + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XGBoostFitted:
+    booster: Any
+    rounds: int
+
+    def probabilities(self, rows: Matrix) -> Probabilities:
+        known: Probabilities = self.booster.inplace_predict(rows, iteration_range=(0, self.rounds))
+        return known.astype(np.float64)
+
+    def packed(self, depth: int) -> Group:
+        return packing.pack_xgboost(self.booster, depth)
+
+
+class LightGBM:
+    name: ClassVar[str] = "lightgbm"
+
+    def __init__(self, edges: Matrix, effort: Effort) -> None:
+        self._parameters = {
+            "objective": "binary",
+            "max_depth": effort.depth,
+            "num_leaves": 2**effort.depth - 1,
+            "max_bin": effort.bins - 1,
+            "learning_rate": _LEARNING_RATE,
+            "bagging_fraction": _ROW_SHARE,
+            "bagging_freq": 1,
+            "feature_fraction": _COLUMN_SHARE,
+            "min_data_in_leaf": _LEAF_ROWS,
+            "feature_pre_filter": False,
+            "force_row_wise": True,
+            "deterministic": True,
+            "num_threads": 1,
+            "seed": _SEED,
+            "verbosity": -1,
+        }
+        self._edges = self._binned(edges, None)
+
+    def study(self, train: Matrix, valid: Matrix | None = None) -> "LightGBMStudy":
+        return LightGBMStudy(
+            train=self._binned(train, self._edges),
+            valid=None if valid is None else self._binned(valid, self._edges),
+            parameters=self._parameters,
+        )
+
+    def _binned(self, rows: Matrix, edges: Any) -> Any:  # noqa: ANN401, the library has no types
+        labels = np.zeros(len(rows), np.float32)
+        binned = lightgbm.Dataset(rows, labels, params=self._parameters, reference=edges)
+        return binned.construct()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightGBMStudy:
+    train: Any
+    valid: Any
+    parameters: dict[str, Any]
+
+    def fit(
+        self, labels: Labels, valid_labels: Labels | None = None, *, rounds: int
+    ) -> "LightGBMFitted | Constant":
+        if one_sided(labels):
+            return Constant.of(labels)
+        self.train.set_label(labels)
+        if valid_labels is None:
+            booster = lightgbm.train(self.parameters, self.train, rounds)
+            return LightGBMFitted(booster=booster, rounds=rounds)
+        self.valid.set_label(valid_labels)
+        booster = lightgbm.train(
+            self.parameters,
+            self.train,
+            rounds,
+            valid_sets=[self.valid],
+            callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
+        )
+        return LightGBMFitted(booster=booster, rounds=booster.best_iteration or rounds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightGBMFitted:
+    booster: Any
+    rounds: int
+
+    def probabilities(self, rows: Matrix) -> Probabilities:
+        known: Probabilities = self.booster.predict(rows, num_iteration=self.rounds, num_threads=1)
+        return known
+
+    def packed(self, depth: int) -> Group:
+        return packing.pack_lightgbm(self.booster, depth)
+
+
+class CatBoost:
+    """It hands out bin edges and trees only through files, hence the scratch directory."""
+
+    name: ClassVar[str] = "catboost"
+
+    def __init__(self, edges: Matrix, effort: Effort, scratch: str) -> None:
+        self._scratch = scratch
+        self._edges = f"{scratch}/edges.tsv"
+        pool = catboost.Pool(edges)
+        pool.quantize(border_count=effort.bins, task_type="CPU")
+        pool.save_quantization_borders(self._edges)
+        self._parameters = {
+            "loss_function": "Logloss",
+            "boosting_type": "Plain",
+            "depth": effort.depth,
+            "border_count": effort.bins,
+            "learning_rate": _LEARNING_RATE,
+            "leaf_estimation_iterations": 1,
+            "bootstrap_type": "Bernoulli",
+            "subsample": _ROW_SHARE,
+            "random_seed": _SEED,
+            "thread_count": 1,
+            "allow_writing_files": False,
+            "verbose": False,
+        }
+
+    def study(self, train: Matrix, valid: Matrix | None = None) -> "CatBoostStudy":
+        return CatBoostStudy(
+            train=train,
+            valid=valid,
+            edges=self._edges,
+            trees=f"{self._scratch}/trees.json",
+            parameters=self._parameters,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatBoostStudy:
+    train: Matrix
+    valid: Matrix | None
+    edges: str
+    trees: str
+    parameters: dict[str, Any]
+
+    def fit(
+        self, labels: Labels, valid_labels: Labels | None = None, *, rounds: int
+    ) -> "CatBoostFitted | Constant":
+        if one_sided(labels):
+            return Constant.of(labels)
+        model = catboost.CatBoost(self.parameters | {"iterations": rounds})
+        train = self._binned(self.train, labels)
+        if self.valid is None or valid_labels is None:
+            model.fit(train)
+        else:
+            model.fit(
+                train,
+                eval_set=self._binned(self.valid, valid_labels),
+                early_stopping_rounds=_PATIENCE,
+                use_best_model=True,
+            )
+        return CatBoostFitted(model=model, rounds=model.tree_count_, trees=self.trees)
+
+    def _binned(self, rows: Matrix, labels: Labels) -> Any:  # noqa: ANN401, the library has no types
+        pool = catboost.Pool(rows, labels)
+        pool.quantize(input_borders=self.edges)
+        return pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatBoostFitted:
+    model: Any
+    rounds: int
+    trees: str
+
+    def probabilities(self, rows: Matrix) -> Probabilities:
+        known: Probabilities = self.model.predict(
+            rows, prediction_type="Probability", thread_count=1
+        )
+        return known[:, 1]
+
+    def packed(self, depth: int) -> Group:
+        self.model.save_model(self.trees, format="json")
+        with open(self.trees) as file:  # noqa: PTH123, see CatBoost
+            return packing.pack_catboost(json.load(file), depth)
