@@ -134,8 +134,8 @@ class FakeModels:
 
 @dataclass(kw_only=True)
 class FakeCandles:
-    """One row, opened at `newest`. `broken` is raised instead. `reads` are the symbols asked for;
-    one that takes `delay_s` longer is slow.
+    """One row, opened at `newest`, which takes `delay_s` longer than usual to come; `broken` is
+    raised instead. `reads` are the symbols asked for.
     """
 
     newest: datetime = START

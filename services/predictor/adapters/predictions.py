@@ -1,6 +1,6 @@
 """Predictions in KV `evertrain_predictions`, which any number of predictors share."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 from services.predictor.domain.freshness import replaces
 from shared.bus.kv import Bucket, Entry
@@ -10,6 +10,8 @@ from shared.contracts.errors import Conflict, InvalidSymbol, MalformedMessage
 from shared.contracts.events import PredictionUpdated
 from shared.contracts.records import ModelRecord, Prediction
 from shared.runtime.clock import Clock, to_ms
+
+T = TypeVar("T")
 
 #: Each conflict is another predictor that was faster.
 _TRIES: Final = 5
@@ -29,7 +31,7 @@ class KvPredictions:
     async def stored(self) -> list[Prediction]:
         """What was told before. Raises Unavailable."""
         entries = await self._predictions.entries()
-        return [prediction for entry in entries if (prediction := _read(entry))]
+        return [prediction for entry in entries if (prediction := _read(entry, Prediction))]
 
     async def publish(self, prediction: Prediction) -> None:
         """Write it, unless the same or a newer one is there, and say so where it is another one.
@@ -44,7 +46,7 @@ class KvPredictions:
         key = prediction.symbol.token
         for _ in range(_TRIES):
             entry = await self._predictions.get(key)
-            stored = _read(entry) if entry else None
+            stored = _read(entry, Prediction) if entry else None
             if stored and not await self._improves(prediction, stored):
                 return
             try:
@@ -60,10 +62,8 @@ class KvPredictions:
         if new.model_version == stored.model_version:
             return replaces(new, stored, self._clock())
         entry = await self._models.get(new.symbol.token)
-        return (
-            entry is not None
-            and codec.decode(entry.value, ModelRecord).version == new.model_version
-        )
+        live = _read(entry, ModelRecord) if entry else None
+        return live is not None and live.version == new.model_version
 
     async def _write(self, prediction: Prediction, over: Entry | None) -> None:
         key, value = prediction.symbol.token, codec.encode(prediction)
@@ -87,9 +87,9 @@ def _identity(prediction: Prediction) -> tuple[str, int]:
     return prediction.model_version, to_ms(prediction.candle_at)
 
 
-def _read(entry: Entry) -> Prediction | None:
+def _read(entry: Entry, kind: type[T]) -> T | None:
     """None for what this version cannot read, which is as good as nothing."""
     try:
-        return codec.decode(entry.value, Prediction)
+        return codec.decode(entry.value, kind)
     except (MalformedMessage, InvalidSymbol):
         return None

@@ -89,6 +89,30 @@ async def test_a_new_model_is_answered_from_at_once() -> None:
         assert (answer.model_version, answer.stale) == ("v2", False)
 
 
+async def test_in_a_storm_of_promotions_no_answer_of_an_older_model_is_called_fresh() -> None:
+    async with running_predictor() as room:
+        await with_model(room, "v0")
+        live = "v0"
+        fresh = 0
+
+        async def ask_on_and_on() -> None:
+            nonlocal fresh
+            for _ in range(100):
+                answer = await room.predictor.get(ASK_BTC)
+                assert answer.stale or answer.model_version == live
+                fresh += not answer.stale
+                await asyncio.sleep(0.003)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(ask_on_and_on())
+            for number in range(1, 40):
+                await asyncio.sleep(0.007 * (number % 9))
+                live = f"v{number}"
+                room.predictor.on_model(record(live))
+        assert fresh > 0
+
+
 async def test_a_new_candle_is_computed_from_at_once() -> None:
     async with running_predictor() as room:
         await with_model(room)
