@@ -12,7 +12,8 @@ from rich.console import Console
 
 from evertrain.exits import Exit
 from evertrain.output import duration, moment, table
-from shared.bus import rpc, topology
+from evertrain.session import check_stores
+from shared.bus import rpc
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.bus.publisher import Publisher
@@ -58,8 +59,7 @@ async def import_file(
         Unavailable, Conflict: the store did not take them; importing again is safe.
     """
     imported = Imported(path=path)
-    await topology.ensure(connection)
-    store = _store(connection)
+    store = await _store(connection)
     newest: dict[Series, Candle] = {}
     batches = read_candles(path, symbol=symbol, timeframe=timeframe, now_ms=to_ms(utc_now()))
     try:
@@ -114,7 +114,8 @@ async def summaries(connection: Connection) -> list[CandleSummary]:
             connection, "evertrain.scheduler.candles", CandlesRequest(), list[CandleSummary]
         )
     except Unavailable:
-        return await _store(connection).summaries(now_ms=to_ms(utc_now()))
+        store = await _store(connection)
+        return await store.summaries(now_ms=to_ms(utc_now()))
 
 
 async def export(
@@ -127,7 +128,7 @@ async def export(
         CandlesRefused: the file cannot be written.
         Unavailable: NATS does not answer.
     """
-    store = _store(connection)
+    store = await _store(connection)
     timeframe = timeframe or await _only_timeframe(store, symbol)
     rows = unpack(await store.read(symbol, timeframe))
     if not rows:
@@ -181,5 +182,6 @@ def show_import(imported: Imported, out: Console) -> None:
         print(f"evertrain: {imported.problem}", file=sys.stderr)
 
 
-def _store(connection: Connection) -> CandleStore:
+async def _store(connection: Connection) -> CandleStore:
+    await check_stores(connection)
     return CandleStore(Bucket(connection, subjects.CANDLES))

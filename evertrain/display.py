@@ -56,7 +56,7 @@ class Bar:
 
 
 class Lines:
-    """Says each thing once."""
+    """Says each thing once, and leaves the end to the summary."""
 
     def __init__(self, out: Console) -> None:
         self._out = out
@@ -64,7 +64,7 @@ class Lines:
 
     def update(self, progress: Progress) -> None:
         state = (progress.ended, progress.run.status if progress.run else None)
-        if state != self._said:
+        if state != self._said and not progress.finished:
             self._said = state
             self._out.print(sentence(progress, progress.eta_s(utc_now())))
 

@@ -17,7 +17,7 @@ _OLDER_FILES: Final = 2
 class Logbook:
     """One file per service, `NAME.log` in JSON lines, with a few older ones beside it.
 
-    On a terminal the lines are shown in a form for people; anywhere else as they came.
+    On a terminal the lines are shown in a form for people, anywhere else as JSON as well.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -26,9 +26,9 @@ class Logbook:
         self._files: dict[str, RotatingFileHandler] = {}
 
     def write(self, service: str, line: str) -> None:
-        shown = logs.readable(line, service) if sys.stderr.isatty() else line
-        sys.stderr.write(shown + "\n")
+        line = logs.structured(line, service)
         self.file(service).emit(logging.makeLogRecord({"msg": line}))
+        sys.stderr.write((logs.readable(line) if sys.stderr.isatty() else line) + "\n")
 
     def file(self, service: str) -> RotatingFileHandler:
         if service not in self._files:

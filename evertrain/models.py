@@ -6,6 +6,7 @@ from datetime import datetime
 from rich.console import Console
 
 from evertrain.output import age, moment, score, table
+from evertrain.session import check_stores
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.contracts import codec, subjects
@@ -16,6 +17,7 @@ from shared.contracts.symbols import Symbol
 
 async def live_models(connection: Connection) -> list[ModelRecord]:
     """Every live model, by symbol. Raises Unavailable: NATS does not answer."""
+    await check_stores(connection)
     entries = await Bucket(connection, subjects.MODELS).entries()
     models = [codec.decode(entry.value, ModelRecord) for entry in entries]
     return sorted(models, key=lambda model: model.symbol)

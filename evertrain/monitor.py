@@ -50,7 +50,10 @@ def screenful(status: SystemStatus, data_dir: Path) -> RenderableType:
         _machine(status),
         Text(_training(status)),
         _services(status),
-        *(Text(line) for line in recent_lines(data_dir / "logs", _LOG_LINES)),
+        *(
+            Text(line, no_wrap=True, overflow="ellipsis")
+            for line in recent_lines(data_dir / "logs", _LOG_LINES)
+        ),
     )
 
 
@@ -123,15 +126,15 @@ def recent_lines(directory: Path, count: int) -> list[str]:
     """The newest log lines of this machine's services, oldest first, in the form for people."""
     lines = [line for path in directory.glob("*.log") for line in _dated(path)]
     newest = sorted(lines)[-count:]
-    return [logs.readable(line, service) for _, service, line in newest]
+    return [logs.readable(line) for _, line in newest]
 
 
-def _dated(path: Path) -> Iterator[tuple[datetime, str, str]]:
+def _dated(path: Path) -> Iterator[tuple[datetime, str]]:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _LOG_BYTES))
         for line in file:
             try:
                 at = datetime.fromisoformat(orjson.loads(line)["at"])
             except (ValueError, KeyError, TypeError):
-                continue  # cut in the middle, or no line of ours
-            yield at, path.stem, line.decode(errors="replace").rstrip()
+                continue  # the first one, cut in the middle
+            yield at, line.decode(errors="replace").rstrip()

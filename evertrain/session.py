@@ -5,13 +5,18 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 from urllib.parse import quote
 
+import nats.errors
+from nats.js.errors import NotFoundError
+
 from shared.bus.connection import Connection, NatsOptions, connected
+from shared.contracts import subjects
+from shared.contracts.errors import Unavailable
 from shared.runtime.settings import Environment, environment
 
 T = TypeVar("T")
 
 #: A person is waiting.
-_GIVE_UP_AFTER_S: Final = 5.0
+_GIVE_UP_AFTER_S: Final = 3.0
 
 
 def on_the_bus(errand: Callable[[Connection], Awaitable[T]]) -> T:
@@ -28,6 +33,20 @@ async def _connected(errand: Callable[[Connection], Awaitable[T]]) -> T:
     options = NatsOptions.read(environment())
     async with connected(options, name="evertrain", give_up_after=_GIVE_UP_AFTER_S) as connection:
         return await errand(connection)
+
+
+async def check_stores(connection: Connection) -> None:
+    """Raises Unavailable: no service has ever run on this NATS.
+
+    Why not make the stores here: they would get this machine's idea of NATS_REPLICAS.
+    """
+    try:
+        async with asyncio.timeout(_GIVE_UP_AFTER_S):
+            await connection.js.stream_info(subjects.EVENTS)
+    except NotFoundError as exc:
+        raise Unavailable("there is no Evertrain on this NATS yet: start the services") from exc
+    except (nats.errors.Error, OSError, TimeoutError) as exc:
+        raise Unavailable("NATS does not answer") from exc
 
 
 def address(env: Environment) -> str:

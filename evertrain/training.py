@@ -14,7 +14,7 @@ from evertrain.display import Display, display
 from evertrain.exits import Exit
 from evertrain.output import console, duration, table
 from evertrain.progress import Progress
-from shared.bus import topology
+from evertrain.session import check_stores
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket, Entry
 from shared.bus.publisher import Publisher
@@ -55,7 +55,7 @@ class Training:
         """
         out = console()
         run_id = f"{self.mode}-{uuid.uuid4().hex[:12]}"
-        await topology.ensure(connection)
+        await check_stores(connection)
         await _check_unlocked(connection)
         async with _news_of(connection, run_id) as news:
             sequence = await self._request(connection, run_id)

@@ -11,16 +11,11 @@ from shared.contracts.terms import Mode
 app = typer.Typer()
 
 
-def _symbols(text: str) -> tuple[Symbol, ...]:
-    return tuple(dict.fromkeys(Symbol(part.strip()) for part in text.split(",")))
-
-
 @app.command(rich_help_panel="Use")
 def train(
     mode: Annotated[Mode, typer.Option(help="How much to train.")],
     symbols: Annotated[
-        tuple[Symbol, ...] | None,
-        typer.Option(parser=_symbols, metavar="A,B", help="Which.", show_default="all that is due"),
+        str | None, typer.Option(metavar="A,B", help="Which.", show_default="all that are due")
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Jobs at a time.", show_default="25")
@@ -41,9 +36,17 @@ def train(
     from evertrain.session import on_the_bus
     from evertrain.training import Training
 
+    training = Training(mode=mode, symbols=_symbols(symbols), batch_size=batch_size, wait=wait)
     try:
-        code = on_the_bus(Training(mode=mode, symbols=symbols, batch_size=batch_size, wait=wait))
+        code = on_the_bus(training)
     except KeyboardInterrupt:
         print("\nThe run goes on: `evertrain monitor` shows it.", file=sys.stderr)
         raise typer.Exit(130) from None
     raise typer.Exit(code)
+
+
+def _symbols(text: str | None) -> tuple[Symbol, ...] | None:
+    """Raises InvalidSymbol."""
+    if text is None:
+        return None
+    return tuple(dict.fromkeys(Symbol(part.strip()) for part in text.split(",")))

@@ -1,5 +1,6 @@
 """`monitor`, `predict`, `top` and `models`."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -33,7 +34,8 @@ def monitor(
 
     data_dir, out = environment().data_dir(), console()
     if not (once or json):
-        on_the_bus(lambda connection: watching.live(connection, data_dir, out))
+        with suppress(KeyboardInterrupt):
+            on_the_bus(lambda connection: watching.live(connection, data_dir, out))
         return
     status = on_the_bus(lambda connection: watching.once(connection, data_dir))
     if json:

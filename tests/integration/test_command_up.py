@@ -20,8 +20,9 @@ from evertrain.supervision import Patience
 from evertrain.up import Plan, run
 data_dir, port, commands = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 asyncio.run(run(
-    Plan(data_dir=data_dir, host="127.0.0.1", port=port, environment=os.environ,
-         patience=Patience(first_delay=0.05), commands=commands),
+    Plan(data_dir=data_dir, host="127.0.0.1", port=port,
+         environment={**os.environ, "GATEWAY_PORT": str(port)}, patience=Patience(first_delay=0.05),
+         commands=commands),
     show=lambda text: print(text, flush=True),
 ))
 """
