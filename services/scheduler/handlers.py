@@ -144,17 +144,26 @@ class Answers:
     async def status(self, question: TrainingStatusRequest) -> TrainingStatus:
         now = self._clock()
         latest = await self._runs.runs(RunsRequest(limit=20))
-        running = [r for r in await self._runs.unfinished() if r.status is Status.RUNNING]
+        lock = await self._lock.holder()
+        current = _current(await self._runs.unfinished(), lock)
         jobs = await self._runs.jobs(JobsRequest(limit=1000))
         training = [schedule for schedule in self._schedules if schedule.name in set(Mode)]
         return TrainingStatus(
             enabled=self._enabled,
             next_run_at=min((s.next_after(now) for s in training), default=None),
             last_run=next((run for run in latest if run.status.final), None),
-            current_run=current_run(running[0], await self._runs.jobs_of(running[0].run_id), now)
-            if running
+            current_run=current_run(current, await self._runs.jobs_of(current.run_id), now)
+            if current
             else None,
-            lock=await self._lock.holder(),
+            lock=lock,
             coverage=coverage(self._universe, self._models, self._policy.max_age, now),
             success_rate=success_rate(jobs),
         )
+
+
+def _current(unfinished: list[RunRecord], lock: LockHolder | None) -> RunRecord | None:
+    """The run that holds the lock, or else the oldest of those that wait to be continued."""
+    running = [run for run in unfinished if run.status is Status.RUNNING]
+    return max(
+        running, key=lambda run: lock is not None and run.run_id == lock.run_id, default=None
+    )

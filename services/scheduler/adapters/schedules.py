@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 import nats.errors
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from services.scheduler.domain.cadence import Schedule
 from shared.bus.connection import Connection
@@ -24,7 +24,7 @@ async def install(
     A schedule that is in force already is left alone: storing it again would begin its period anew.
 
     Raises:
-        InvalidSetting: NATS does not accept an expression or a time zone.
+        InvalidSetting: NATS does not accept an expression or a time zone; it says which.
         Unavailable: NATS does not answer.
     """
     wanted = {schedule.name: schedule for schedule in schedules}
@@ -37,8 +37,6 @@ async def install(
                     await connection.js.purge_stream(
                         subjects.CLOCK, subject=subjects.schedule(name)
                     )
-    except APIError as exc:
-        raise InvalidSetting(f"NATS does not accept a schedule: {exc.description}") from exc
     except (nats.errors.Error, OSError, TimeoutError) as exc:
         raise Unavailable("NATS did not take the schedules") from exc
 
@@ -53,7 +51,13 @@ async def _install(connection: Connection, schedule: Schedule) -> None:
         headers["Nats-Schedule-Time-Zone"] = schedule.zone
     subject = subjects.schedule(schedule.name)
     if await _stored(connection, subject) != headers:
-        await connection.js.publish(subject, b"", headers={**headers}, stream=subjects.CLOCK)
+        try:
+            await connection.js.publish(subject, b"", headers={**headers}, stream=subjects.CLOCK)
+        except BadRequestError as exc:
+            raise InvalidSetting(
+                f"NATS does not accept the {schedule.name} schedule {schedule.expression!r} "
+                f"in {schedule.zone}: {exc.description}"
+            ) from exc
 
 
 async def _stored(connection: Connection, subject: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Runs and jobs in SQLite, followed from KV `evertrain_runs`."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Any, Final
 import aiosqlite
 
 from shared.bus.connection import Connection
-from shared.bus.kv import Bucket, Entry
+from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
 from shared.contracts import codec, subjects
 from shared.contracts.records import JobRecord, RunRecord
 from shared.contracts.requests import JobsRequest, RunsRequest
@@ -31,6 +32,9 @@ CREATE INDEX IF NOT EXISTS jobs_newest ON jobs (created_at, job_id);
 CREATE INDEX IF NOT EXISTS jobs_of_run ON jobs (run_id);
 CREATE INDEX IF NOT EXISTS jobs_of_symbol ON jobs (symbol, created_at);
 """
+
+#: The oldest and the newest revision of nothing.
+_NONE: Final = (sys.maxsize, 0)
 
 _KEEP_RUN: Final = """
 INSERT INTO runs VALUES (:run_id, :requested_at, :status, :revision, :record)
@@ -79,11 +83,16 @@ class RunView:
             statement, row | {"revision": entry.revision, "record": entry.value}
         )
 
-    async def forget_before(self, at: datetime) -> None:
-        """Remove what JetStream no longer keeps."""
-        parameters = {"at": to_ms(at)}
-        await self._database.execute("DELETE FROM runs WHERE requested_at < :at", parameters)
-        await self._database.execute("DELETE FROM jobs WHERE created_at < :at", parameters)
+    async def keep_only(self, first: int, last: int) -> None:
+        """Forget what the bucket no longer has: it is older than the oldest revision there, or
+        newer than the newest, which is that of another bucket.
+        """
+        bounds = {"first": first, "last": last}
+        for table in ("runs", "jobs"):
+            await self._database.execute(
+                f"DELETE FROM {table} WHERE revision NOT BETWEEN :first AND :last",  # noqa: S608
+                bounds,
+            )
 
     async def runs(self, question: RunsRequest) -> list[RunRecord]:
         """At most `limit` runs that were requested before the run named `before`."""
@@ -152,7 +161,15 @@ class RunView:
 
 async def follow_runs(connection: Connection, view: RunView) -> None:
     """Keep the view up to date. Cancelled when it is no longer needed."""
+    oldest, newest = _NONE
     async with aclosing(Bucket(connection, subjects.RUNS).watch()) as changes:
         async for change in changes:
-            if isinstance(change, Entry):
-                await view.take(change)
+            match change:
+                case Entry(_, _, revision):
+                    await view.take(change)
+                    oldest, newest = min(oldest, revision), max(newest, revision)
+                case CaughtUp():
+                    await view.keep_only(oldest, newest)
+                    oldest, newest = _NONE
+                case Removed():
+                    pass  # it is the oldest, and with the next repeat it is forgotten here too

@@ -16,7 +16,7 @@ CANDLES: Final = "candles"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Either a five-field cron expression in a time zone, or a period."""
+    """Either a five-field cron expression in a time zone, or a period in whole seconds."""
 
     name: str
     cron: str | None = None
@@ -27,7 +27,7 @@ class Schedule:
     def expression(self) -> str:
         """The value of the header `Nats-Schedule`: six fields, the first for the second."""
         if self.every is not None:
-            return f"@every {self.every.total_seconds():g}s"
+            return f"@every {self.every // timedelta(seconds=1)}s"
         return f"0 {self.cron}"
 
     def next_after(self, now: datetime) -> datetime:
@@ -39,10 +39,12 @@ class Schedule:
 
 
 def every_minutes(name: str, minutes: float) -> Schedule:
-    """A round period falls on round minutes of the clock; any other just repeats."""
-    if minutes >= 1 and 60 % minutes == 0:
+    """A period that divides the hour falls on round minutes of the clock; any other repeats from
+    when it is stored, to the second.
+    """
+    if minutes >= 1 and 60 % minutes == 0 and minutes == int(minutes):
         return Schedule(name=name, cron=f"*/{minutes:g} * * * *")
-    return Schedule(name=name, every=timedelta(minutes=minutes))
+    return Schedule(name=name, every=timedelta(seconds=round(minutes * 60)))
 
 
 def checked_cron(variable: str, expression: str, zone: str) -> Schedule:

@@ -43,7 +43,8 @@ def plan(
     """
     if symbols is None:
         symbols = _due(mode, known, policy, now)
-    unknown = [symbol for symbol in symbols if symbol not in known.universe.symbols]
+    everyone = frozenset(known.universe.symbols)
+    unknown = [symbol for symbol in symbols if symbol not in everyone]
     if unknown:
         raise UnknownSymbol(f"not in the universe: {', '.join(unknown[:10])}")
     return [
