@@ -18,7 +18,6 @@ from shared.bus.publisher import Publisher
 from shared.contracts.errors import AppError, Permanent, Transient, Unavailable
 from shared.contracts.events import RequestRefused
 from shared.contracts.records import Problem
-from shared.runtime.backoff import backoff
 from shared.runtime.clock import utc_now
 from shared.runtime.tasks import alongside
 
@@ -43,6 +42,8 @@ class Delivery:
 
 #: Returns: done, acknowledged. Raises Transient: comes again later. Raises Permanent: parked with
 #: its reason. Anything else is a bug and ends the process; the message comes again elsewhere.
+#: A server that crashes may forget that it just delivered a message, so two handlers can have the
+#: same one at once: what must not happen twice needs a lease or a compare-and-set.
 Handler = Callable[[Delivery], Awaitable[None]]
 
 
@@ -77,53 +78,68 @@ async def consume(
         ExceptionGroup: a handler raised something that is neither Transient nor Permanent.
     """
     free = asyncio.Semaphore(work.at_once)
+    source = _Source(connection, work)
     async with asyncio.TaskGroup() as handlers:
-        subscription = await _bind(connection, work)
         while not stop.is_set():
             await free.acquire()
-            message = None if stop.is_set() else await _next(connection, subscription)
+            message = None if stop.is_set() else await source.next()
             if message is None:
                 free.release()
                 continue
             task = handlers.create_task(_handle(publisher, work, message))
             task.add_done_callback(lambda _: free.release())
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await subscription.unsubscribe()
+        await source.close()
 
 
-async def _bind(connection: Connection, work: Work) -> JetStreamContext.PullSubscription:
-    config = api.ConsumerConfig(
-        durable_name=work.durable,
-        filter_subjects=list(work.filters),
-        ack_policy=api.AckPolicy.EXPLICIT,
-        ack_wait=work.ack_wait,
-        max_deliver=-1,
-        max_ack_pending=work.in_flight or -1,
-    )
-    for delay in backoff(0.2, most=2.0):
+class _Source:
+    """Messages of a durable consumer, which is made again if someone deleted it."""
+
+    def __init__(self, connection: Connection, work: Work) -> None:
+        self._connection = connection
+        self._work = work
+        self._subscription: JetStreamContext.PullSubscription | None = None
+
+    async def next(self) -> Msg | None:
+        """The next message; None if there is none yet, or NATS is away."""
+        # Each fetch that is sent while NATS is away would be kept, and would get a message later.
+        if not self._connection.connected:
+            await asyncio.sleep(_FETCH_S)
+            return None
         try:
-            await connection.js.add_consumer(work.stream, config)
-            return await connection.js.pull_subscribe_bind(stream=work.stream, durable=work.durable)
+            subscription = self._subscription or await self._bind()
+            return (await subscription.fetch(1, timeout=_FETCH_S))[0]
+        except nats.errors.TimeoutError:
+            return None
         except (nats.errors.Error, OSError) as exc:
-            log.warning("cannot bind yet", extra={"durable": work.durable, "reason": repr(exc)})
-            await asyncio.sleep(delay)
-    raise AssertionError("backoff is endless")
+            log.warning(
+                "cannot take work", extra={"durable": self._work.durable, "reason": repr(exc)}
+            )
+            await self.close()
+            await asyncio.sleep(_FETCH_S)
+            return None
 
+    async def close(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await subscription.unsubscribe()
 
-async def _next(
-    connection: Connection, subscription: JetStreamContext.PullSubscription
-) -> Msg | None:
-    # While NATS is away each fetch would be kept for later, and each would then get a message.
-    if not connection.connected:
-        await asyncio.sleep(_FETCH_S)
-        return None
-    try:
-        return (await subscription.fetch(1, timeout=_FETCH_S))[0]
-    except nats.errors.TimeoutError:
-        return None
-    except (nats.errors.Error, OSError):
-        await asyncio.sleep(_FETCH_S)
-        return None
+    async def _bind(self) -> JetStreamContext.PullSubscription:
+        js, work = self._connection.js, self._work
+        await js.add_consumer(
+            work.stream,
+            api.ConsumerConfig(
+                durable_name=work.durable,
+                filter_subjects=list(work.filters),
+                ack_policy=api.AckPolicy.EXPLICIT,
+                ack_wait=work.ack_wait,
+                max_deliver=-1,
+                max_ack_pending=work.in_flight or -1,
+            ),
+        )
+        bound = await js.pull_subscribe_bind(stream=work.stream, durable=work.durable)
+        self._subscription = bound
+        return bound
 
 
 async def _handle(publisher: Publisher, work: Work, message: Msg) -> None:

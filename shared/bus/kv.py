@@ -14,7 +14,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.client import JetStreamContext
-from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import APIError, NotFoundError
 
 from shared.bus.connection import Connection
 from shared.contracts.errors import Conflict, Unavailable
@@ -23,14 +23,11 @@ from shared.runtime.backoff import backoff
 EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 #: JetStream's error codes for a compare-and-set that lost.
 WRONG_LAST: Final = frozenset({10071, 10164})
-_UNANSWERED: Final = (
-    nats.errors.Error,
-    NoStreamResponseError,
-    ServiceUnavailableError,
-    OSError,
-    TimeoutError,
-)
+#: As opposed to a stream that is not there.
+_NO_MESSAGE: Final = 10037
+_UNANSWERED: Final = (nats.errors.Error, OSError, TimeoutError)
 _TIMEOUT_S: Final = 5.0
+_LISTED_WITHIN_S: Final = 30.0
 #: How long the marker of a removed key is kept for those who watch.
 MARKER_TTL_S: Final = 60
 
@@ -116,14 +113,21 @@ class Bucket:
 
     async def entries(self, pattern: str = ">") -> list[Entry]:
         """The live entries whose keys match, in the order in which they were last written."""
-        found = []
-        async with contextlib.aclosing(self.watch(pattern)) as changes:
-            async for change in changes:
-                if isinstance(change, CaughtUp):
-                    break
-                if isinstance(change, Entry):
-                    found.append(change)
-        return found
+        found: dict[str, Entry] = {}
+        try:
+            async with (
+                asyncio.timeout(_LISTED_WITHIN_S),
+                contextlib.aclosing(self._watch_until_reconnect(pattern)) as changes,
+            ):
+                async for change in changes:
+                    if isinstance(change, CaughtUp):
+                        return list(found.values())
+                    found.pop(change.key, None)  # it was written again, and goes to the end
+                    if isinstance(change, Entry):
+                        found[change.key] = change
+        except _UNANSWERED as exc:
+            raise Unavailable(f"NATS does not answer for {self.name}") from exc
+        raise Unavailable(f"NATS went away while {self.name} was read")
 
     async def watch(self, pattern: str = ">") -> AsyncGenerator[Change]:
         """Everything that matches, then CaughtUp, then every change, for ever.
@@ -152,8 +156,10 @@ class Bucket:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 return await self._connection.js.get_last_msg(self._stream, self._prefix + key)
-        except NotFoundError:
-            return None
+        except NotFoundError as exc:
+            if exc.err_code == _NO_MESSAGE:
+                return None
+            raise Unavailable(f"there is no bucket {self.name}") from exc
         except _UNANSWERED as exc:
             raise Unavailable(f"NATS does not answer for {self.name}") from exc
 
@@ -179,8 +185,9 @@ class Bucket:
         with self._connection.on_reconnect(lambda: arrived.put_nowait(None)):
             async with asyncio.timeout(_TIMEOUT_S):
                 subscription = await self._subscribe(pattern, arrive)
-                behind = await _anything_to_deliver(subscription)
             try:
+                async with asyncio.timeout(_TIMEOUT_S):
+                    behind = await _anything_to_deliver(subscription)
                 if not behind:
                     yield CaughtUp()
                 while (message := await arrived.get()) is not None:

@@ -5,7 +5,7 @@ import logging
 from typing import Final
 
 import nats.errors
-from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
+from nats.js.errors import APIError
 
 from shared.bus.connection import Connection
 from shared.contracts import codec, subjects
@@ -16,8 +16,9 @@ from shared.runtime.backoff import backoff
 
 log = logging.getLogger(__name__)
 
-#: The work queue already holds a message for this subject.
-_SUBJECT_FULL: Final = 10077
+#: The work queue already holds a message for this subject. JetStream uses the same error code for
+#: a disk that failed, so only its words tell.
+_SUBJECT_FULL: Final = "maximum messages per subject exceeded"
 
 
 class Publisher:
@@ -74,7 +75,7 @@ class Publisher:
             headers={
                 "Evertrain-Subject": subject,
                 "Evertrain-Code": reason.code,
-                "Evertrain-Reason": " ".join(reason.message.split()),
+                "Evertrain-Reason": _one_ascii_line(reason.message),
             },
         )
 
@@ -85,15 +86,20 @@ class Publisher:
             try:
                 # The library adds to the headers that it is given, so each try gets its own.
                 ack = await self._js.publish(subject, payload, timeout=2, headers={**headers})
-            except (ServiceUnavailableError, APIError) as exc:
-                if exc.err_code == _SUBJECT_FULL:
+            except APIError as exc:
+                if exc.description == _SUBJECT_FULL:
                     raise Conflict(f"a message for {subject} is already queued") from exc
                 log.warning(
                     "NATS refuses a message", extra={"subject": subject, "reason": str(exc)}
                 )
-            except (nats.errors.Error, NoStreamResponseError, OSError):
+            except (nats.errors.Error, OSError):
                 log.debug("no acknowledgement yet", extra={"subject": subject})
             else:
                 return ack.seq
             await asyncio.sleep(delay)
         raise AssertionError("backoff is endless")
+
+
+def _one_ascii_line(text: str) -> str:
+    """What a header can hold, and what every client reads back as text."""
+    return " ".join(text.split()).encode("ascii", "backslashreplace").decode()

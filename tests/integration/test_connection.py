@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.bus.connection import Connection, NatsOptions, connected
 from shared.contracts.errors import InvalidSetting, Unavailable
 from shared.runtime.settings import Environment
-from tests.support.servers import NatsServer
+from tests.support.servers import NatsServer, crash_and_restart
 
 WITHIN_S = 5.0
 
@@ -60,12 +60,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing_behind(nats_server: Nats
 async def test_a_connection_comes_back_by_itself_and_says_so(
     connection: Connection, nats_server: NatsServer
 ) -> None:
-    heard = asyncio.Event()
-    with connection.on_reconnect(heard.set):
-        nats_server.kill()
-        nats_server.start()
-        async with asyncio.timeout(WITHIN_S):
-            await heard.wait()
+    await crash_and_restart(nats_server, connection)
     assert connection.connected
     assert await connection.round_trip_ms() < 1000
 
@@ -73,14 +68,10 @@ async def test_a_connection_comes_back_by_itself_and_says_so(
 async def test_a_listener_is_forgotten_with_its_body(
     connection: Connection, nats_server: NatsServer
 ) -> None:
-    heard, gone = asyncio.Event(), asyncio.Event()
+    gone = asyncio.Event()
     with connection.on_reconnect(gone.set):
         pass
-    with connection.on_reconnect(heard.set):
-        nats_server.kill()
-        nats_server.start()
-        async with asyncio.timeout(WITHIN_S):
-            await heard.wait()
+    await crash_and_restart(nats_server, connection)
     assert not gone.is_set()
 
 

@@ -1,5 +1,6 @@
 """A real nats-server that a test can kill, freeze and start again on the same port and store."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.bus import embedded
+from shared.bus.connection import Connection
 
 _READY_WITHIN_S = 10.0
 
@@ -83,6 +85,16 @@ class NatsServer:
             except OSError:
                 time.sleep(0.01)
         raise TimeoutError(f"nats-server does not answer: see {self._home}/nats.log")
+
+
+async def crash_and_restart(server: NatsServer, connection: Connection) -> None:
+    """Until the connection is back as well."""
+    back = asyncio.Event()
+    with connection.on_reconnect(back.set):
+        server.kill()
+        server.start()
+        async with asyncio.timeout(_READY_WITHIN_S):
+            await back.wait()
 
 
 @contextmanager
