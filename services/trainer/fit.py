@@ -7,13 +7,14 @@ from services.trainer.domain import packing
 from services.trainer.domain.basic import Basic
 from services.trainer.domain.boosters import boosters, versions
 from services.trainer.domain.jobs import FitJob, FitResult, Progress
-from services.trainer.domain.learners import Booster, BoosterLearner, Effort, effort_for
+from services.trainer.domain.learners import Booster, BoosterLearner, effort_for
 from services.trainer.domain.sample import Sample, sample
-from services.trainer.domain.soundness import check_packed, check_served
+from services.trainer.domain.soundness import check_packed, sound_artifact
 from services.trainer.domain.validation import validate
-from shared.model.artifact import Card, Model, Outlook, encode
+from shared.model.artifact import Card, Model, Outlook
 from shared.model.candles import Candles, view
 from shared.model.features import NAMES, SPEC
+from shared.model.forest import Forest
 from shared.model.linear import Linear
 
 
@@ -45,12 +46,17 @@ def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
 
     progress("fitting", 0.75)
     with boosters(known.features, effort) as learners:
-        model = _final(job, rows, known, learners, effort, judged.rounds, progress)
+        fitted = _fitted(known, learners, judged.rounds)
+        progress("checking", 0.95)
+        model = Model(
+            card=_card(job, rows, known, tuple(learner.name for learner in learners)),
+            forest=_forest(fitted, effort.depth),
+            linear=_linear(known),
+        )
+        check_packed(model, fitted, known.features)
 
-    artifact = encode(model)
-    check_served(artifact, rows)
     return FitResult(
-        artifact=artifact,
+        artifact=sound_artifact(model),
         horizons=known.horizons,
         dropped=tuple(h for h in job.horizons if h not in known.horizons),
         scores=judged.scores,
@@ -60,31 +66,23 @@ def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
     )
 
 
-def _final(
-    job: FitJob,
-    candles: Candles,
-    known: Sample,
-    learners: tuple[BoosterLearner, ...],
-    effort: Effort,
-    rounds: npt.NDArray[np.int64],
-    progress: Progress,
-) -> Model:
-    """Fit every learner on all rows, pack it, and compare the packed model with the originals."""
-    fitted: list[list[Booster]] = [[] for _ in known.horizons]
-    for column, learner in enumerate(learners):
-        study = learner.study(known.features)
-        for row, labels in enumerate(known.labels.T):
-            best = int(rounds[row, column])
-            fitted[row].append(study.fit(np.ascontiguousarray(labels), rounds=best))
-    progress("checking", 0.95)
-    groups = [booster.packed(effort.depth) for each in fitted for booster in each]
-    model = Model(
-        card=_card(job, candles, known, tuple(learner.name for learner in learners)),
-        forest=packing.forest(groups, effort.depth),
-        linear=_linear(known),
-    )
-    check_packed(model, fitted, known.features)
-    return model
+def _fitted(
+    known: Sample, learners: tuple[BoosterLearner, ...], rounds: npt.NDArray[np.int64]
+) -> list[list[Booster]]:
+    """Every booster on all rows, with the rounds that validation chose: [horizons][boosters]."""
+    studies = [learner.study(known.features) for learner in learners]
+    return [
+        [
+            study.fit(np.ascontiguousarray(labels), rounds=int(best))
+            for study, best in zip(studies, row, strict=True)
+        ]
+        for labels, row in zip(known.labels.T, rounds[:, : len(studies)], strict=True)
+    ]
+
+
+def _forest(fitted: list[list[Booster]], depth: int) -> Forest:
+    groups = [booster.packed(depth) for each in fitted for booster in each]
+    return packing.forest(groups, depth)
 
 
 def _linear(known: Sample) -> Linear:

@@ -39,16 +39,19 @@ _MAX_HEADER: Final = 1 << 18
 #: Percentages and calibrations beyond this are damage.
 _MOST: Final = 1e9
 
-_ARRAYS: Final[dict[str, np.dtype[Any]]] = {
+_FOREST: Final[dict[str, np.dtype[Any]]] = {
     "feature": np.dtype("u1"),
     "threshold": np.dtype("<f4"),
     "leaf": np.dtype("<f4"),
     "trees": np.dtype("<i4"),
     "base": np.dtype("<f8"),
+}
+_LINEAR: Final[dict[str, np.dtype[Any]]] = {
     "centre": np.dtype("<f8"),
     "scale": np.dtype("<f8"),
     "weights": np.dtype("<f8"),
 }
+_ARRAYS: Final = _FOREST | _LINEAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +120,7 @@ def encode(model: Model) -> bytes:
     Raises:
         ArtifactRefused: the model would be refused when read.
     """
-    arrays = {
-        name: np.ascontiguousarray(array, _ARRAYS[name])
-        for name, array in _arrays_of(model).items()
-    }
+    arrays = _arrays_of(model)
     header = asdict(model.card) | {
         "format": 1,
         "depth": model.forest.depth,
@@ -194,14 +194,13 @@ def _read_arrays(
 
 
 def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model:
-    tables = ("feature", "threshold", "leaf", "trees", "base")
     depth = _count(header["depth"])
     if not 1 <= depth <= MAX_DEPTH:
         raise ValueError(f"trees of depth {depth}")
     return Model(
         card=_card(header),
-        forest=Forest(depth=depth, **{name: arrays[name] for name in tables}),
-        linear=Linear(**{name: arrays[name] for name in _ARRAYS if name not in tables}),
+        forest=Forest(depth=depth, **{name: arrays[name] for name in _FOREST}),
+        linear=Linear(**{name: arrays[name] for name in _LINEAR}),
     )
 
 
@@ -256,8 +255,7 @@ def _texts(values: Iterable[object]) -> tuple[str, ...]:
 
 
 def _arrays_of(model: Model) -> dict[str, npt.NDArray[Any]]:
-    """In the order of the file."""
-    owners = [
-        model.linear if name in ("centre", "scale", "weights") else model.forest for name in _ARRAYS
-    ]
-    return {name: getattr(owner, name) for name, owner in zip(_ARRAYS, owners, strict=True)}
+    """In the order and the layout of the file."""
+    arrays = {name: getattr(model.forest, name) for name in _FOREST}
+    arrays |= {name: getattr(model.linear, name) for name in _LINEAR}
+    return {name: np.ascontiguousarray(array, _ARRAYS[name]) for name, array in arrays.items()}

@@ -277,7 +277,8 @@ async def test_files_of_a_killed_child_are_cleared_away(pool: TrainingPool) -> N
 
 async def test_a_real_job_is_trained_in_a_child_that_the_parent_need_not_resemble() -> None:
     stages: list[str] = []
-    async with TrainingPool(1, memory_mb=512) as pool:
+    async with TrainingPool(1, memory_mb=256) as pool:
+        assert "1 thread," in await pool.isolation()  # the libraries have started none
         trained = await pool.run(
             daily_job(horizons=(1, 3), rounds=20),
             CANDLES,

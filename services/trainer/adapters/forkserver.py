@@ -62,7 +62,10 @@ def main(fd: int, entry: str, memory_mb: int) -> None:
     function: Entry = getattr(importlib.import_module(module), name)
     gc.collect()
     gc.freeze()
-    with socket.socket(fileno=fd) as control, tempfile.TemporaryDirectory() as scratch:
+    with (
+        socket.socket(fileno=fd) as control,
+        tempfile.TemporaryDirectory(prefix="evertrain-") as scratch,
+    ):
         control.sendall(WARM)
         _Server(control, Path(scratch), function, memory_mb).serve()
 

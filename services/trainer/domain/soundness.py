@@ -6,10 +6,10 @@ import numpy as np
 
 from services.trainer.domain.failures import Unsound
 from services.trainer.domain.learners import Booster
-from shared.model.artifact import Model, decode
-from shared.model.candles import Candles
+from shared.contracts.errors import ArtifactRefused
+from shared.model.artifact import Model, encode
 from shared.model.features import Matrix
-from shared.model.forecast import forecast, probabilities
+from shared.model.forecast import probabilities
 
 #: A packed booster may differ from its original by this much, in probability.
 _TOLERANCE: Final = 1e-5
@@ -37,13 +37,13 @@ def check_packed(model: Model, fitted: list[list[Booster]], features: Matrix) ->
                 )
 
 
-def check_served(artifact: bytes, candles: Candles) -> None:
-    """Read the artifact back and ask it about the newest candle.
+def sound_artifact(model: Model) -> bytes:
+    """The model's file, read back once.
 
     Raises:
-        Unsound: an answer that is no number.
+        Unsound: a number in it is not finite or beyond reason, so that a reader would refuse it.
     """
-    for said in forecast(decode(artifact), candles):
-        numbers = (said.p_up, said.expected_return_pct, *said.interval_pct)
-        if not np.all(np.isfinite((*numbers, *said.by_learner.values()))):
-            raise Unsound(f"horizon {said.horizon}: the model answers {said}")
+    try:
+        return encode(model)
+    except ArtifactRefused as exc:
+        raise Unsound(f"the model cannot be served: {exc}") from exc

@@ -9,8 +9,8 @@ from services.trainer.domain.boosters import Constant
 from services.trainer.domain.failures import Unsound
 from services.trainer.domain.learners import Booster
 from services.trainer.domain.packing import forest
-from services.trainer.domain.soundness import check_packed
-from shared.model.artifact import Model
+from services.trainer.domain.soundness import check_packed, sound_artifact
+from shared.model.artifact import Model, encode
 from shared.model.features import matrix
 from tests.support.markets import random_walk
 from tests.support.models import BOOSTERS, made_up_model
@@ -44,3 +44,18 @@ def test_one_wrong_leaf_is_found_where_rows_reach_it() -> None:
     wrong = dataclasses.replace(model, forest=dataclasses.replace(model.forest, leaf=leaf))
     with pytest.raises(Unsound, match="xgboost, horizon 1"):
         check_packed(wrong, fitted, np.ascontiguousarray(FEATURES))
+
+
+def test_a_sound_model_becomes_its_file() -> None:
+    model, _ = _constants()
+    assert sound_artifact(model) == encode(model)
+
+
+@pytest.mark.parametrize("number", [float("nan"), 1e30])
+def test_a_model_with_a_number_beyond_reason_is_unsound(number: float) -> None:
+    model, _ = _constants()
+    weights = model.linear.weights.copy()
+    weights[0, 0] = number
+    wrong = dataclasses.replace(model, linear=dataclasses.replace(model.linear, weights=weights))
+    with pytest.raises(Unsound, match="cannot be served"):
+        sound_artifact(wrong)
