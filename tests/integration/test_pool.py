@@ -50,8 +50,15 @@ def _descendants() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children(recursive=True)
-        if "services.trainer.adapters.forkserver" in process.cmdline()
+        if "services.trainer.adapters.forkserver" in _command(process)
     ]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:  # or a zombie
+        return []
 
 
 async def _begun(pool: TrainingPool, symbol: str) -> tuple[asyncio.Task[FitResult], int]:
