@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from evertrain.configuration import SERVICES, check_settings
+from evertrain.configuration import SERVICES
 from evertrain.logbook import Logbook, logbook
 from evertrain.processes import ChildProcess, Command
 from evertrain.supervision import Child, Patience, Stop, keep_all_running
@@ -65,7 +65,7 @@ def plan(
     """What the options ask for, and else the settings.
 
     Raises:
-        InvalidSetting: a setting that one of the services reads is not allowed.
+        InvalidSetting: GATEWAY_PORT is out of range.
     """
     defaults = {name: value for name, value in DEMO.items() if demo and not env.optional(name)}
     nats_url = env.optional("NATS_URL")
@@ -78,8 +78,6 @@ def plan(
         "GATEWAY_HOST": host,
         "GATEWAY_PORT": str(port),
     }
-    for service in SERVICES:
-        check_settings(service, env.over(chosen))
     return Plan(
         data_dir=data_dir,
         host=host,
@@ -95,11 +93,12 @@ async def run(plan: Plan, show: Callable[[str], None]) -> None:
     """Everything in the plan, until a signal asks to stop.
 
     Raises:
-        InvalidSetting: the port cannot be listened on.
+        InvalidSetting: the port cannot be listened on, or a service would refuse its settings.
         AlreadyRunning: another process uses the data directory.
         Unavailable: nats-server did not start.
     """
     _check_free(plan.host, plan.port)
+    await _check_settings(plan)
     logs.configure("up")
     stop = Stop()
     async with AsyncExitStack() as stack:
@@ -164,6 +163,18 @@ def _check_free(host: str, port: int) -> None:
             f"cannot listen on {host} port {port} ({(exc.strerror or str(exc)).lower()}): "
             f"stop what uses it, or choose another with --host and --port"
         ) from exc
+
+
+async def _check_settings(plan: Plan) -> None:
+    """In a process of its own: what the settings import would stay in this one for ever."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "evertrain.configuration"),
+        env=dict(plan.environment),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    if process.returncode:
+        raise InvalidSetting(said.decode().strip().splitlines()[-1])
 
 
 async def _welcome(plan: Plan, show: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 """The supervisor with real processes: stand-ins for the services, a real nats-server."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -91,9 +92,10 @@ def up(data_dir: Path, port: int, **scripts: str) -> Iterator[Up]:
             process.kill()
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "evertrain", *arguments],
+        env={**os.environ, **settings},
         capture_output=True,
         text=True,
         timeout=30,
@@ -199,3 +201,16 @@ def test_a_second_up_on_the_same_directory_is_one_line(tmp_path: Path, port: int
         f"evertrain: another evertrain is running on {tmp_path}: "
         f"stop it, or choose another directory with --data-dir"
     ]
+
+
+def test_a_setting_that_a_service_would_refuse_is_one_line_and_starts_nothing(
+    tmp_path: Path, port: int
+) -> None:
+    data_dir = tmp_path / "data"
+    arguments = ("up", "--data-dir", str(data_dir), "--port", str(port))
+    refused = command(*arguments, TRAIN_BATCH_SIZE="many")
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines() == [
+        "evertrain: TRAIN_BATCH_SIZE='many' is not allowed: set a whole number from 1 to 1000"
+    ]
+    assert not data_dir.exists()

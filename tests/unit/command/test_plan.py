@@ -1,10 +1,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from evertrain.up import DEMO, plan
-from shared.contracts.errors import InvalidSetting
 from shared.runtime.settings import Environment
 
 
@@ -30,19 +27,9 @@ def test_without_the_demo_nothing_of_it_is_set() -> None:
     assert not planned({"TIMEFRAME": "1h"}).keys() & (DEMO.keys() - {"SYMBOLS"})
 
 
-def test_the_settings_of_the_demo_are_valid() -> None:
-    planned(demo=True)
-
-
 def test_options_win_over_settings(tmp_path: Path) -> None:
     values = {"GATEWAY_PORT": "9000", "GATEWAY_HOST": "127.0.0.1", "DATA_DIR": "/elsewhere"}
     environment = planned(values, port=9001, host="127.0.0.2", data_dir=tmp_path)
     assert environment["GATEWAY_PORT"] == "9001"
     assert environment["GATEWAY_HOST"] == "127.0.0.2"
     assert environment["DATA_DIR"] == str(tmp_path)
-
-
-@pytest.mark.parametrize("bad", [{"TRAIN_BATCH_SIZE": "0"}, {"HORIZONS": "x"}, {"TIMEFRAME": "2w"}])
-def test_a_setting_that_any_service_would_refuse_is_refused_at_once(bad: dict[str, str]) -> None:
-    with pytest.raises(InvalidSetting, match=next(iter(bad))):
-        planned(bad)
