@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from shared.bus import topology
 from shared.bus.connection import Connection, NatsOptions, connected
 from shared.bus.publisher import Publisher
 from tests.support.servers import NatsServer, nats_server_on
+
+# The same examples at each run, however slow the machine: a red test must be red again.
+settings.register_profile("evertrain", deadline=None, derandomize=True)
+settings.load_profile("evertrain")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
