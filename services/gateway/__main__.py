@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 2.0
 _SYMBOLS = "the list of symbols (is the scheduler running?)"
 _PREDICTIONS, _MODELS, _EVENTS = "the predictions", "the models", "the events"
+_STATUS = "a first look at the system"
 
 
 async def main(env: Environment) -> None:
@@ -58,7 +59,7 @@ async def main(env: Environment) -> None:
         await topology.ensure(connection)
 
         copies = Copies()
-        readiness = Readiness(_SYMBOLS, _PREDICTIONS, _MODELS, _EVENTS)
+        readiness = Readiness(_SYMBOLS, _PREDICTIONS, _MODELS, _EVENTS, _STATUS)
         news = Facts(copies, utc_now)
         hub = Hub(epoch=token_hex(6), sources=news, clock=utc_now)
         news.tell(hub.publish)
@@ -123,6 +124,7 @@ async def main(env: Environment) -> None:
                 news.on_status(
                     await collect(connection, roll=roll, data_dir=settings.data_dir, now=utc_now())
                 )
+                readiness.known(_STATUS)
                 await asyncio.sleep(_LOOK_EVERY_S)
 
         log.info("listening", extra={"address": _address(listener)})

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ async def serve(
             timeout_graceful_shutdown=_FINISH_WITHIN_S,
         )
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=[listener]))
         await stop.wait()

@@ -1,0 +1,149 @@
+"""The dashboard in a real browser, on a real gateway and a real nats-server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
+
+from services.gateway.adapters.keys import mint
+from shared.bus.connection import Connection
+from shared.bus.kv import Bucket
+from shared.contracts.subjects import CANDLES
+from shared.market.candles import Candle, unpack
+from shared.market.store import CandleStore
+from tests.support.gateways import (
+    SYMBOLS,
+    UNIVERSE,
+    Gateway,
+    Market,
+    gateway_on,
+    model,
+    prediction,
+    scheduler_on,
+)
+from tests.support.servers import NatsServer
+
+BTC = SYMBOLS[0]
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@dataclass
+class Visit:
+    """A page, and everything that went wrong on it."""
+
+    page: Page
+    market: Market
+    gateway: Gateway
+    faults: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+async def gateway(
+    nats_server: NatsServer, connection: Connection, tmp_path: Path
+) -> AsyncIterator[Gateway]:
+    await Market(connection).open()
+    async with scheduler_on(connection), gateway_on(tmp_path, nats_server.url) as running:
+        yield running
+
+
+@pytest.fixture
+async def visit(browser: Browser, gateway: Gateway, connection: Connection) -> AsyncIterator[Visit]:
+    page = await browser.new_page(viewport={"width": 1440, "height": 900})
+    visit = Visit(page, Market(connection), gateway)
+    page.on("pageerror", lambda error: visit.faults.append(f"error: {error}"))
+    page.on("console", lambda line: _note_console(visit, line))
+    page.on("request", lambda request: _note_foreign(visit, request.url))
+    await page.goto(f"{gateway.url}/")
+    yield visit
+
+
+async def test_the_chart_draws_candles_and_forecasts_of_the_selected_symbol(visit: Visit) -> None:
+    await expect(visit.page.locator("#chart path.box")).to_have_count(121)
+    await expect(visit.page.locator("#chart .scatterlayer .points path")).to_have_count(4)
+    await expect(visit.page.locator("#forecasts li")).to_have_count(3)
+    await visit.page.locator("#rows tr", has_text="THYAO.IS").click()
+    await expect(visit.page.locator("#title")).to_have_text("THYAO.IS")
+    assert visit.faults == []
+
+
+async def test_a_new_candle_moves_the_price_and_nothing_is_fetched_from_elsewhere(
+    visit: Visit, connection: Connection
+) -> None:
+    await expect(visit.page.locator("#chart path.box")).to_have_count(121)
+    newest = await _newest(connection) + UNIVERSE.timeframe.ms
+    await visit.market.trade(BTC, Candle(newest, 100.0, 130.0, 99.0, 123.45, 5.0))
+    await expect(visit.page.locator("#rows tr", has_text="BTC/USDT")).to_contain_text("123.45")
+    await expect(visit.page.locator("#price")).to_contain_text("123.45")
+    assert visit.faults == []
+
+
+async def test_progress_of_a_run_moves_the_bar(visit: Visit) -> None:
+    await expect(visit.page.locator("#stream")).to_contain_text("live")
+    await visit.market.start_run("run-9")
+    bar = visit.page.locator("#run progress")
+    for done in (25, 75):
+        await visit.market.progress("run-9", done)
+        await expect(bar).to_have_js_property("value", done)
+    await expect(visit.page.locator("#run")).to_contain_text("75 of 100 symbols")
+    assert visit.faults == []
+
+
+async def test_the_page_comes_back_after_the_gateway_was_restarted(
+    visit: Visit, tmp_path: Path, nats_server: NatsServer
+) -> None:
+    await expect(visit.page.locator("#stream")).to_contain_text("live")
+    visit.gateway.process.terminate()
+    assert await asyncio.to_thread(visit.gateway.process.wait, 10) == 0
+    await expect(visit.page.locator("#stream")).not_to_contain_text("live")
+    port = str(visit.gateway.port)
+    async with gateway_on(tmp_path, nats_server.url, GATEWAY_PORT=port):
+        await expect(visit.page.locator("#stream")).to_contain_text("live", timeout=15_000)
+        now = datetime.now(UTC)
+        await visit.market.promote(model(BTC, at=now, version="v2"))
+        await visit.market.predict(prediction(BTC, at=now, version="v2"))
+        await expect(visit.page.locator("#about")).to_contain_text("v2")
+
+
+async def test_the_key_of_the_address_opens_a_locked_gateway(
+    browser: Browser, nats_server: NatsServer, connection: Connection, tmp_path: Path
+) -> None:
+    await Market(connection).open()
+    minted = mint(tmp_path / "gateway" / "keys.jsonl")
+    assert minted is not None
+    async with gateway_on(tmp_path, nats_server.url, GATEWAY_KEYS_FILE="auto") as gateway:
+        page = await browser.new_page()
+        await page.goto(f"{gateway.url}/#key={minted.key}")
+        await expect(page.locator("#stream")).to_contain_text("live")
+        await expect(page.locator("#rows tr")).to_have_count(4)
+        assert minted.key not in page.url
+
+
+async def test_the_description_of_the_api_is_shown_without_outside_help(
+    browser: Browser, gateway: Gateway
+) -> None:
+    page = await browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.goto(f"{gateway.url}/docs")
+    await expect(page.locator("summary", has_text="/api/v1/predictions/{symbol}")).to_be_visible()
+    assert [url for url in asked if not url.startswith(gateway.url)] == []
+
+
+async def _newest(connection: Connection) -> int:
+    """The open time in ms of the newest candle that the symbol has."""
+    packed = await CandleStore(Bucket(connection, CANDLES)).tail(BTC, UNIVERSE.timeframe, 1)
+    return unpack(packed)[0].at_ms
+
+
+def _note_console(visit: Visit, line: ConsoleMessage) -> None:
+    if line.type in ("error", "warning"):
+        visit.faults.append(f"console: {line.text}")
+
+
+def _note_foreign(visit: Visit, url: str) -> None:
+    if not url.startswith((visit.gateway.url, "data:", "blob:")):
+        visit.faults.append(f"fetched {url}")
