@@ -3,15 +3,16 @@
 `python -m services.trainer.adapters.forkserver FD ENTRY MEMORY_MB`, started by `pool`, which holds
 the other end of the socket FD. The server says `W` when it is warm. Each byte that it then receives
 comes with two sockets: one that the child is to serve, one on which the server states the child's
-process id and, at its end, its wait status. It ends when the socket is closed.
+process id and, at its end, its wait status. When the socket is closed, as it is however the trainer
+dies, the server kills its children, clears their files away and ends.
 
 Not `multiprocessing`: that would import the trainer's main module into every child, pickle, and
 keep one more process; here a child costs a fork. The server has one thread, always; without that
 the learning libraries hang in a forked child.
 
-A job is the least important thing on the machine (SCHED_IDLE), cannot outlive the trainer however
-that dies, and cannot take more memory than its cap. A signal to the whole process group ends no
-child: the trainer decides how a job ends.
+A job is the least important thing on the machine (SCHED_IDLE), cannot outlive the server, and
+cannot take more memory than its cap. A signal to the whole process group ends no child: the trainer
+decides how a job ends.
 """
 
 import contextlib
@@ -51,10 +52,6 @@ _REFUSALS: Final = ("bad_alloc", "bad allocation", "cannot allocate memory", "ou
 
 
 def main(fd: int, entry: str, memory_mb: int) -> None:
-    parent = os.getppid()
-    die_with_parent(signal.SIGKILL)
-    if os.getppid() != parent:
-        return
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
     _yield_to_everyone()
@@ -66,8 +63,11 @@ def main(fd: int, entry: str, memory_mb: int) -> None:
         socket.socket(fileno=fd) as control,
         tempfile.TemporaryDirectory(prefix="evertrain-") as scratch,
     ):
-        control.sendall(WARM)
-        _Server(control, Path(scratch), function, memory_mb).serve()
+        server = _Server(control, Path(scratch), function, memory_mb)
+        with contextlib.suppress(ConnectionError):  # the trainer is gone
+            control.sendall(WARM)
+            server.serve()
+        server.end()
 
 
 def _yield_to_everyone() -> None:
@@ -93,6 +93,7 @@ class _Server:
         signal.set_wakeup_fd(waking)
 
     def serve(self) -> None:
+        """Until the trainer hangs up."""
         control = self._control.fileno()
         while True:
             ready, _, _ = select.select([control, self._woken], [], [])
@@ -102,10 +103,14 @@ class _Server:
             if control in ready:
                 said, fds, _, _ = socket.recv_fds(self._control, 1, 2)
                 if said != FORK:
-                    break
+                    return
                 self._fork(*(socket.socket(fileno=fd) for fd in fds))
+
+    def end(self) -> None:
         for child in self._children:
             os.kill(child, signal.SIGKILL)
+        for child in self._children:
+            os.waitpid(child, 0)
 
     def _fork(self, connection: socket.socket, status: socket.socket) -> None:
         server = os.getpid()

@@ -114,7 +114,6 @@ class _ForkServer:
 
     @classmethod
     async def start(cls, entry: str, memory_mb: int) -> Self:
-        """From the event loop's thread: the kernel ends it when the thread that started it ends."""
         control, theirs = socket.socketpair()
         control.setblocking(False)
         with contextlib.ExitStack() as undo, theirs:
