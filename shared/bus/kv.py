@@ -77,6 +77,9 @@ class Bucket:
     async def create(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
         """Write only if the key is not there; the new revision.
 
+        `ttl`, in whole seconds, works in a bucket that keeps no history; in others the server
+        ignores it.
+
         Raises:
             Conflict: the key is live.
         """
