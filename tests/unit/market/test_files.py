@@ -239,7 +239,7 @@ HEADER = "timestamp,open,high,low,close,volume\n"
         ("X-1d.csv", HEADER.encode() + b"\0" * 300, "line 2: holds a NUL byte"),
         ("X-1d.csv", HEADER.encode() + b"2024-01-02,1,1,1,1,\xff\n", "line 2: is not UTF-8"),
         ("X.csv", b"," * 100_000, "line 1: longer than 65536 bytes"),
-        ("X.csv", gzip.compress(b"timestamp"), "is compressed"),
+        ("X.csv", gzip.compress(b"timestamp", mtime=0), "is compressed"),
         ("X.csv", b"PAR1" + bytes(20), "is a Parquet file"),
         ("X.csv", b"ARROW1\0\0", "is a Feather file"),
         ("X.csv", "timestamp".encode("utf-16"), "is UTF-16"),
