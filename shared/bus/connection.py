@@ -144,10 +144,17 @@ async def connected(
     try:
         yield connection
     finally:
-        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-            async with asyncio.timeout(2):
-                await connection.client.flush(timeout=1)
-        await connection.client.close()
+        await _close(connection.client)
+
+
+async def _close(client: Client) -> None:
+    """Send what is waiting, if NATS is there; if not, there is nothing more to do about it."""
+    with contextlib.suppress(nats.errors.Error, OSError):
+        async with asyncio.timeout(2):
+            await client.flush(timeout=1)
+    # The library writes to a transport that is gone already; uvloop calls that a RuntimeError.
+    with contextlib.suppress(nats.errors.Error, OSError, RuntimeError):
+        await client.close()
 
 
 async def _first_connection(options: NatsOptions, name: str) -> Connection:

@@ -87,8 +87,9 @@ async def hold(
             raise LeaseLost(f"the lease on {key} could not be renewed in time") from exc
         raise
     finally:
-        with suppress(LeaseLost, Unavailable):
-            await renewal.release()
+        if not trust.expired():
+            with suppress(LeaseLost, Unavailable):
+                await renewal.release()
 
 
 async def _acquire(

@@ -109,9 +109,10 @@ async def test_closing_sends_what_was_published(nats_url: str, connection: Conne
 async def test_leaving_does_not_wait_long_for_a_server_that_is_gone(
     nats_server: NatsServer,
 ) -> None:
-    async with asyncio.timeout(WITHIN_S), connected(options(nats_server.url), name="x"):
+    async with asyncio.timeout(WITHIN_S), connected(options(nats_server.url), name="x") as leaving:
         nats_server.kill()
         await asyncio.sleep(0.1)
+        await leaving.client.publish("said.into.the.void", b"")
 
 
 def test_without_a_server_it_says_what_to_do(tmp_path: Path) -> None:
