@@ -296,7 +296,8 @@ class SlowPool:
     def __init__(self, *, seconds: float = 10.0) -> None:
         self.seconds = seconds
         self.outcome: FitResult | Exception = fit_result()
-        #: The symbol, begin and end of each training, on the loop's clock.
+        self.begun = 0
+        #: The symbol, begin and end of each training that is over, on the loop's clock.
         self.trained: list[tuple[Symbol, float, float]] = []
 
     async def run(
@@ -304,6 +305,7 @@ class SlowPool:
     ) -> FitResult:
         loop = asyncio.get_running_loop()
         begun = loop.time()
+        self.begun += 1
         try:
             on_progress("fitting", 0.5)
             await asyncio.sleep(self.seconds)

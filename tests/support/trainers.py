@@ -1,0 +1,225 @@
+"""A scheduler and trainers as their `__main__` puts them together, many in one process, with short
+times and a pool that only pretends to train.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from nats.aio.msg import Msg
+
+from services.scheduler.adapters.outlet import TrainingLock, keep_universe
+from services.scheduler.adapters.progress import ProgressMirror
+from services.scheduler.adapters.registry import RegistryMirror
+from services.scheduler.adapters.view import SCHEMA, RunView, follow_runs
+from services.scheduler.domain.candidates import Policy
+from services.scheduler.handlers import Answers
+from services.scheduler.market import Market
+from services.trainer.adapters.outlet import BusOutlet
+from services.trainer.adapters.planner import SchedulerPlanner
+from services.trainer.adapters.registry import KvRegistry
+from services.trainer.adapters.runbook import KvRunBook
+from services.trainer.adapters.strays import refuse_strays
+from services.trainer.job import Worker
+from services.trainer.run import Coordinator
+from shared.bus.connection import Connection, NatsOptions, connected
+from shared.bus.consumer import Delivery, Work, consume
+from shared.bus.kv import Bucket
+from shared.bus.locks import JetStreamLeases
+from shared.bus.publisher import Publisher
+from shared.bus.rpc import Endpoint, serve
+from shared.contracts import codec, subjects
+from shared.contracts.events import Event
+from shared.contracts.records import Universe
+from shared.contracts.requests import PlanRequest
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Mode, Timeframe
+from shared.market.providers.synthetic import Synthetic
+from shared.market.store import CandleStore
+from shared.runtime.clock import utc_now
+from shared.runtime.lease import LeasePolicy
+from shared.runtime.tasks import Worker as Task
+from shared.runtime.tasks import alongside, cancelled
+from shared.runtime.version import VERSION
+from shared.storage.sqlite import open_view
+from tests.support.coordination import SETTINGS, SlowPool, fit_result
+
+#: A dead trainer is replaced after about two seconds instead of twenty.
+LEASE = LeasePolicy(ttl=2, margin=0.5, renew_every=0.5)
+ACK_WAIT_S = 2.0
+RETRY_AFTER_S = 0.3
+
+
+@asynccontextmanager
+async def scheduler(
+    connection: Connection, symbols: Sequence[Symbol], data_dir: Path
+) -> AsyncIterator[None]:
+    """The planning side of a scheduler: its answers, the view of runs and that of models."""
+    universe = Universe(symbols=tuple(symbols), timeframe=Timeframe.D1, horizons=(1, 3))
+    await keep_universe(connection, universe)
+    registry, stop = RegistryMirror(connection), asyncio.Event()
+    async with open_view(data_dir / "runs.sqlite", SCHEMA) as database:
+        view = RunView(database)
+        answers = Answers(
+            universe=universe,
+            models=registry.models,
+            runs=view,
+            candles=Market(
+                Synthetic(count=1, clock=utc_now),
+                CandleStore(Bucket(connection, subjects.CANDLES)),
+                Publisher(connection),
+                utc_now,
+            ),
+            progress=ProgressMirror(),
+            lock=TrainingLock(connection),
+            policy=Policy(per_cycle=50, max_age=timedelta(days=7), cooldown=timedelta(hours=6)),
+            schedules=(),
+            enabled=True,
+            clock=utc_now,
+        )
+        endpoint = Endpoint(name="plan", request=PlanRequest, handler=answers.plan)
+        async with (
+            alongside(follow_runs(connection, view), name="runs"),
+            alongside(registry.follow(), name="models"),
+            alongside(serve(connection, "scheduler", VERSION, (endpoint,), stop), name="answers"),
+        ):
+            yield
+
+
+class Trainer:
+    """One trainer on a connection of its own; `pool` says what it trained and when."""
+
+    def __init__(self, name: str, connection: Connection, pool: SlowPool) -> None:
+        self.name = name
+        self.pool = pool
+        self._connection = connection
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, *, coordinates: bool, works: bool) -> None:
+        publisher, book = Publisher(self._connection), KvRunBook(self._connection)
+        outlet, registry = BusOutlet(publisher), KvRegistry(self._connection)
+        leases = await JetStreamLeases.open(self._connection)
+        coordinator = Coordinator(
+            name=self.name,
+            settings=SETTINGS,
+            book=book,
+            planner=SchedulerPlanner(self._connection),
+            outlet=outlet,
+            registry=registry,
+            leases=leases,
+            policy=LEASE,
+            clock=utc_now,
+        )
+        worker = Worker(
+            name=self.name,
+            deadline_s=60,
+            book=book,
+            candles=CandleStore(Bucket(self._connection, subjects.CANDLES)),
+            pool=self.pool,
+            registry=registry,
+            outlet=outlet,
+            leases=leases,
+            policy=LEASE,
+            clock=utc_now,
+        )
+        tasks = _coordinating(self._connection, publisher, coordinator) if coordinates else []
+        tasks += _working(self._connection, publisher, worker) if works else []
+        self._tasks = [asyncio.create_task(task(self._stop), name=self.name) for task in tasks]
+
+    async def kill(self) -> None:
+        """End it as a crash does: it tells nobody and lets go of nothing."""
+        await self._connection.client.close()
+        self._stop.set()
+        await cancelled(*self._tasks)
+
+    async def stop(self) -> None:
+        """Take nothing new, and let go of what is in hand."""
+        self._stop.set()
+        _, late = await asyncio.wait(self._tasks, timeout=2)
+        await cancelled(*late)
+
+    def check(self) -> None:
+        """Raise the bug that ended one of its tasks."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+
+@asynccontextmanager
+async def trainer(
+    url: str, name: str, *, seconds: float = 0.2, coordinates: bool = True, works: bool = True
+) -> AsyncIterator[Trainer]:
+    pool = SlowPool(seconds=seconds)
+    pool.outcome = fit_result(name.encode())
+    async with connected(NatsOptions(servers=(url,)), name=name) as connection:
+        started = Trainer(name, connection, pool)
+        await started.start(coordinates=coordinates, works=works)
+        try:
+            yield started
+            started.check()
+        finally:
+            await started.kill()
+
+
+class Listener(list[Event]):
+    """Every event from now on."""
+
+    async def listen(self, connection: Connection) -> None:
+        await connection.client.subscribe(subjects.ALL_EVENTS, cb=self._take)
+
+    async def _take(self, message: Msg) -> None:
+        self.append(codec.decode_event(message.data))
+
+    def of(self, kind: str) -> list[Event]:
+        return [event for event in self if event.type == kind]
+
+
+def _coordinating(
+    connection: Connection, publisher: Publisher, coordinator: Coordinator
+) -> list[Task]:
+    async def on_request(delivery: Delivery) -> None:
+        mode = Mode(delivery.subject.rpartition(".")[2])
+        place = f"{delivery.stored_at:%Y%m%dT%H%M%S}-{delivery.sequence}"
+        await coordinator.on_request(mode, delivery.data, place, delivery.stored_at)
+
+    cycles = Work(
+        stream=subjects.REQUESTS,
+        durable="cycles",
+        filters=(subjects.train(Mode.CYCLE),),
+        handler=on_request,
+        at_once=4,
+        ack_wait=ACK_WAIT_S,
+        retry_after=RETRY_AFTER_S,
+    )
+    runs = replace(
+        cycles,
+        durable="runs",
+        filters=tuple(subjects.train(m) for m in Mode if m is not Mode.CYCLE),
+        at_once=1,
+        in_flight=1,
+    )
+    return [
+        partial(consume, connection, publisher, cycles),
+        partial(consume, connection, publisher, runs),
+        partial(refuse_strays, connection, publisher),
+    ]
+
+
+def _working(connection: Connection, publisher: Publisher, worker: Worker) -> list[Task]:
+    async def on_order(delivery: Delivery) -> None:
+        await worker.on_order(delivery.data, delivery.attempt)
+
+    jobs = Work(
+        stream=subjects.JOBS,
+        durable="workers",
+        filters=("evertrain.job.*",),
+        handler=on_order,
+        ack_wait=ACK_WAIT_S,
+        retry_after=RETRY_AFTER_S,
+    )
+    return [partial(consume, connection, publisher, jobs)]
