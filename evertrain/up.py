@@ -38,8 +38,7 @@ DEMO: Final = {
     "CANDLE_INTERVAL_MINUTES": "0.05",
     "TRAIN_DAYS_BACK": "730",
     "AUTO_TRAINING_ENABLED": "true",
-    "CYCLE_MINUTES": "1",
-    "INCREMENTAL_SCHEDULE": "*/3 * * * *",
+    "INCREMENTAL_SCHEDULE": "*/2 * * * *",
 }
 
 #: nats-server is stopped after this, and all of it must take less than ten seconds.

@@ -1,0 +1,22 @@
+"""The demo in containers is the demo of `evertrain up`, and each image is built from its lock."""
+
+from pathlib import Path
+
+import pytest
+
+from evertrain.configuration import SERVICES
+from evertrain.up import DEMO
+
+ROOT = Path(__file__).parents[3]
+COMPOSE = (ROOT / "compose.yaml").read_text()
+
+
+@pytest.mark.parametrize(("name", "value"), DEMO.items())
+def test_every_setting_of_the_demo_is_a_default_that_env_overrides(name: str, value: str) -> None:
+    assert f"  {name}: ${{{name}:-{value}}}\n" in COMPOSE
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_has_an_image_of_its_own(service: str) -> None:
+    assert f"build: {{ context: ., args: {{ SERVICE: {service} }} }}" in COMPOSE
+    assert (ROOT / "requirements" / f"{service}.lock").exists()
