@@ -82,9 +82,12 @@ class Artifacts:
             f"$O.{ARTIFACTS}.C.{nuid}", stream=_STREAM, ordered_consumer=True
         )
         try:
-            data = bytearray()
-            while len(data) < size:
-                data += (await subscription.next_msg(timeout=_IDLE_S)).data
+            data, more = bytearray(), size > 0
+            while more:
+                message = await subscription.next_msg(timeout=_IDLE_S)
+                data += message.data
+                # A lost chunk will never come: when nothing is pending, this was all.
+                more = len(data) < size and message.metadata.num_pending > 0
         finally:
             await subscription.unsubscribe()
         return bytes(data)

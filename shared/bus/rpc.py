@@ -1,9 +1,9 @@
 """Questions and answers between services, as NATS micro services that `nats micro` can see."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -46,11 +46,10 @@ async def serve(
 ) -> None:
     """Answer until `stop` is set; replicas of a service share the questions."""
     free = asyncio.Semaphore(_AT_ONCE)
-    async with AsyncExitStack() as stack, asyncio.TaskGroup() as answers:
+    async with asyncio.TaskGroup() as answers:
         micro = await nats.micro.add_service(
             connection.client, ServiceConfig(name=service, version=version)
         )
-        stack.push_async_callback(micro.stop)
         for endpoint in endpoints:
 
             async def handle(request: Request, endpoint: Endpoint = endpoint) -> None:
@@ -66,6 +65,9 @@ async def serve(
                 )
             )
         await stop.wait()
+        # Before the last answers are given, so that no more questions come.
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await micro.stop()
 
 
 async def ask(
@@ -93,12 +95,16 @@ async def ask(
 
 
 async def _answer(request: Request, endpoint: Endpoint) -> None:
+    problem = None
     try:
         answer = await endpoint.handler(codec.decode(request.data, endpoint.request))
-        await request.respond(codec.encode(answer))
     except AppError as exc:
-        problem = Problem(code=exc.code, message=str(exc))
-        await request.respond_error(exc.code, exc.code, codec.encode(problem))
+        answer = problem = Problem(code=exc.code, message=str(exc))
+    try:
+        if problem:
+            await request.respond_error(problem.code, problem.code, codec.encode(problem))
+        else:
+            await request.respond(codec.encode(answer))
     except (nats.errors.Error, OSError):
         log.warning("the answer to %s could not be sent", request.subject)
 

@@ -52,7 +52,8 @@ class Reporter:
         """A worker: answer surveys, and measure how late this process's event loop runs."""
 
         async def answer(message: Msg) -> None:
-            report = await asyncio.to_thread(self._report)
+            memory = await asyncio.to_thread(_memory, self._process)
+            report = self._report(*memory)
             with contextlib.suppress(nats.errors.Error, OSError):
                 await message.respond(codec.encode(report))
 
@@ -65,7 +66,7 @@ class Reporter:
         with contextlib.suppress(nats.errors.Error, OSError):
             await subscription.unsubscribe()
 
-    def _report(self) -> ServiceReport:
+    def _report(self, memory_mb: float, children_mb: float) -> ServiceReport:
         return ServiceReport(
             service=self.service,
             instance=self.instance,
@@ -75,8 +76,8 @@ class Reporter:
             started_at=self._started_at,
             at=self._clock(),
             ready=self.ready,
-            memory_mb=_memory_mb(self._process),
-            children_mb=sum(_memory_mb(child) for child in self._process.children(recursive=True)),
+            memory_mb=memory_mb,
+            children_mb=children_mb,
             loop_lag_ms=round(self._lag_ms, 2),
             problems=self._problems(),
             figures=self._figures(),
@@ -85,22 +86,27 @@ class Reporter:
 
 async def survey(connection: Connection, *, within: float = 0.5) -> list[ServiceReport]:
     """The reports of everyone who answers in time, by service and then by instance."""
-    arrived: asyncio.Queue[Msg] = asyncio.Queue()
-    inbox = connection.client.new_inbox()
-    reports = []
-    try:
-        subscription = await connection.client.subscribe(inbox, cb=arrived.put)
-        await connection.client.publish(_SUBJECT, reply=inbox)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                while True:
-                    message = await arrived.get()
-                    with contextlib.suppress(MalformedMessage):
-                        reports.append(codec.decode(message.data, ServiceReport))
-        await subscription.unsubscribe()
-    except (nats.errors.Error, OSError):
-        return []
+    reports: list[ServiceReport] = []
+
+    async def arrive(message: Msg) -> None:
+        with contextlib.suppress(MalformedMessage):
+            reports.append(codec.decode(message.data, ServiceReport))
+
+    with contextlib.suppress(nats.errors.Error, OSError):
+        inbox = connection.client.new_inbox()
+        subscription = await connection.client.subscribe(inbox, cb=arrive)
+        try:
+            await connection.client.publish(_SUBJECT, reply=inbox)
+            await asyncio.sleep(within)
+        finally:
+            await subscription.unsubscribe()
     return sorted(reports, key=lambda report: (report.service, report.instance))
+
+
+def _memory(process: psutil.Process) -> tuple[float, float]:
+    """Of the process itself and of all its descendants, in MiB."""
+    descendants = process.children(recursive=True)
+    return _memory_mb(process), sum(_memory_mb(child) for child in descendants)
 
 
 def _memory_mb(process: psutil.Process) -> float:

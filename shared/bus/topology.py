@@ -1,15 +1,19 @@
 """Every stream, bucket and store, created by whoever comes first."""
 
+import asyncio
 from typing import Final
 
-from nats.js import api
+import nats.errors
+from nats.js import JetStreamContext, api
 from nats.js.errors import BadRequestError
 
 from shared.bus.connection import Connection
 from shared.bus.kv import MARKER_TTL_S
 from shared.contracts import subjects
+from shared.contracts.errors import Unavailable
 
 _DAY_S: Final = 86_400
+_TIMEOUT_S: Final = 60.0
 
 #: JetStream's error code for a name that is in use with another configuration.
 _IN_USE: Final = 10058
@@ -72,24 +76,65 @@ _BUCKETS: Final = (
 
 
 async def ensure(connection: Connection) -> None:
-    """Create what is missing and leave what is there; safe to call from many processes at once."""
-    js, replicas = connection.js, connection.replicas
+    """Create what is missing, and bring what is there up to date; safe from many processes at once.
+
+    Raises:
+        Unavailable: NATS did not answer, or refuses: an old server, a full disk, too few replicas.
+    """
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            await _ensure(connection.js, connection.replicas)
+    except (nats.errors.Error, OSError, TimeoutError) as exc:
+        raise Unavailable(f"NATS cannot hold the streams and buckets that we need: {exc}") from exc
+
+
+async def _ensure(js: JetStreamContext, replicas: int) -> None:
     for stream in _STREAMS:
         config = stream.evolve(storage=api.StorageType.FILE, num_replicas=replicas)
         try:
             await js.add_stream(config)
         except BadRequestError as exc:
-            if exc.err_code != _IN_USE:
-                raise
+            _must_be_drift(exc)
             await js.update_stream(config)
     for bucket in _BUCKETS:
         # Reads go to the leader: a direct read may be answered by a replica that is behind.
-        await js.create_key_value(
-            bucket.evolve(
-                storage=api.StorageType.FILE,
-                replicas=replicas,
-                direct=False,
-                limit_marker_ttl=MARKER_TTL_S,
-            )
+        wanted = bucket.evolve(
+            storage=api.StorageType.FILE,
+            replicas=replicas,
+            direct=False,
+            limit_marker_ttl=MARKER_TTL_S,
         )
-    await js.create_object_store(subjects.ARTIFACTS, replicas=replicas)
+        try:
+            await js.create_key_value(wanted)
+        except BadRequestError as exc:
+            _must_be_drift(exc)
+            await _update_bucket(js, wanted)
+    try:
+        await js.create_object_store(subjects.ARTIFACTS, replicas=replicas)
+    except BadRequestError as exc:
+        _must_be_drift(exc)
+        await _update(js, f"OBJ_{subjects.ARTIFACTS}", num_replicas=replicas)
+
+
+def _must_be_drift(refusal: BadRequestError) -> None:
+    if refusal.err_code != _IN_USE:
+        raise refusal
+
+
+async def _update_bucket(js: JetStreamContext, wanted: api.KeyValueConfig) -> None:
+    await _update(
+        js,
+        f"KV_{wanted.bucket}",
+        max_msgs_per_subject=wanted.history,
+        max_age=wanted.ttl or 0,
+        num_replicas=wanted.replicas,
+        allow_direct=False,
+        allow_msg_ttl=True,
+        subject_delete_marker_ttl=wanted.limit_marker_ttl,
+    )
+
+
+async def _update(js: JetStreamContext, stream: str, **changes: object) -> None:
+    """Change what we care about in a stream that the library made, and nothing else."""
+    config = (await js.stream_info(stream)).config
+    await js.update_stream(config.evolve(**changes))

@@ -1,0 +1,89 @@
+import asyncio
+
+import pytest
+from nats.js import api
+
+from shared.bus import topology
+from shared.bus.connection import Connection, NatsOptions, connected
+from shared.contracts import subjects
+from shared.contracts.errors import Unavailable
+from tests.support.servers import NatsServer
+
+STREAMS = {
+    "EVERTRAIN_REQUESTS",
+    "EVERTRAIN_JOBS",
+    "EVERTRAIN_EVENTS",
+    "EVERTRAIN_DEAD",
+    "EVERTRAIN_CLOCK",
+    "KV_evertrain_locks",
+    "KV_evertrain_models",
+    "KV_evertrain_candles",
+    "KV_evertrain_predictions",
+    "KV_evertrain_config",
+    "KV_evertrain_ticks",
+    "KV_evertrain_runs",
+    "OBJ_evertrain_artifacts",
+}
+
+
+async def configurations(connection: Connection) -> dict[str | None, api.StreamConfig]:
+    return {info.config.name: info.config for info in await connection.js.streams_info()}
+
+
+async def test_everything_of_the_contract_is_there(connection: Connection) -> None:
+    found = await configurations(connection)
+    assert set(found) == STREAMS
+    assert found["EVERTRAIN_REQUESTS"].retention == api.RetentionPolicy.WORK_QUEUE
+    assert found["EVERTRAIN_JOBS"].retention == api.RetentionPolicy.WORK_QUEUE
+    assert found["EVERTRAIN_EVENTS"].subjects == ["evertrain.event.>"]
+    assert found["EVERTRAIN_EVENTS"].max_age == 7 * 86_400
+
+
+async def test_nothing_is_kept_in_memory_or_read_from_a_replica_that_may_be_behind(
+    connection: Connection,
+) -> None:
+    for name, config in (await configurations(connection)).items():
+        assert config.storage == api.StorageType.FILE
+        if name and name.startswith("KV_"):
+            assert not config.allow_direct
+
+
+async def test_ensuring_again_changes_nothing(connection: Connection) -> None:
+    await connection.js.publish("evertrain.train.full", b"{}")
+    before = await configurations(connection)
+    await topology.ensure(connection)
+    assert await configurations(connection) == before
+    assert (await connection.js.stream_info(subjects.REQUESTS)).state.messages == 1
+
+
+async def test_many_processes_may_ensure_at_once(nats_url: str) -> None:
+    async def start() -> None:
+        async with connected(NatsOptions(servers=(nats_url,)), name="x") as one:
+            await topology.ensure(one)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(6):
+            group.create_task(start())
+
+
+async def test_what_an_older_version_configured_is_brought_up_to_date_and_keeps_its_content(
+    connection: Connection,
+) -> None:
+    js = connection.js
+    wanted = await configurations(connection)
+    events = (await js.stream_info(subjects.EVENTS)).config
+    await js.update_stream(events.evolve(max_age=3600))
+    models = (await js.stream_info("KV_evertrain_models")).config
+    await js.update_stream(models.evolve(max_msgs_per_subject=2, allow_direct=True))
+    await js.publish("$KV.evertrain_models.BTC_USDT", b"kept")
+    await topology.ensure(connection)
+    assert await configurations(connection) == wanted
+    assert (await js.get_last_msg("KV_evertrain_models", "$KV.evertrain_models.>")).data == b"kept"
+
+
+async def test_a_server_that_cannot_do_it_is_unavailable_in_one_line(
+    connection: Connection, nats_server: NatsServer
+) -> None:
+    async with connected(NatsOptions(servers=(nats_server.url,), replicas=3), name="x") as three:
+        with pytest.raises(Unavailable, match="replicas"):
+            await topology.ensure(three)
