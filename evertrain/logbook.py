@@ -1,12 +1,13 @@
 """What the services say: to the terminal at once, and to bounded files for later."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from shared.runtime import logs
 
@@ -28,7 +29,7 @@ class Logbook:
     def write(self, service: str, line: str) -> None:
         line = logs.structured(line, service)
         self.file(service).emit(logging.makeLogRecord({"msg": line}))
-        sys.stderr.write((logs.readable(line) if sys.stderr.isatty() else line) + "\n")
+        tell(logs.readable(line) if sys.stderr.isatty() else line, sys.stderr)
 
     def file(self, service: str) -> RotatingFileHandler:
         if service not in self._files:
@@ -43,6 +44,19 @@ class Logbook:
     def close(self) -> None:
         for file in self._files.values():
             file.close()
+
+
+def tell(text: str, stream: TextIO) -> None:
+    """Write a line, or throw it away, now and from now on, where nobody reads it any more: a
+    terminal that was closed ends nothing.
+    """
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 @contextmanager

@@ -36,12 +36,14 @@ def up(
       evertrain up --data-dir ./data --port 8001
     """
     import asyncio
+    import sys
 
     from evertrain import up as whole
+    from evertrain.logbook import tell
     from shared.runtime.settings import environment
 
     plan = whole.plan(environment(), demo=demo, data_dir=data_dir, host=host, port=port)
-    asyncio.run(whole.run(plan, show=lambda text: print(text, flush=True)))
+    asyncio.run(whole.run(plan, show=lambda text: tell(text, sys.stdout)))
 
 
 @app.command(rich_help_panel="Run")

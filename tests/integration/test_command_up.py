@@ -17,6 +17,7 @@ import pytest
 DRIVER = """
 import asyncio, json, os, sys
 from pathlib import Path
+from evertrain.logbook import tell
 from evertrain.supervision import Patience
 from evertrain.up import Plan, run
 data_dir, port, commands = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
@@ -24,7 +25,7 @@ asyncio.run(run(
     Plan(data_dir=data_dir, host="127.0.0.1", port=port,
          environment={**os.environ, "GATEWAY_PORT": str(port)}, patience=Patience(first_delay=0.05),
          commands=commands),
-    show=lambda text: print(text, flush=True),
+    show=lambda text: tell(text, sys.stdout),
 ))
 """
 IDLE = "import time; print('I am here', flush=True); time.sleep(600)"
@@ -170,6 +171,17 @@ def test_it_says_where_to_look_once_the_gateway_listens(tmp_path: Path, port: in
         lines = iter(system.process.stdout.readline, "")
         shown = next(line for line in lines if "Dashboard" in line)
         assert f"http://127.0.0.1:{port}/" in shown
+
+
+def test_a_terminal_that_was_closed_ends_nothing(tmp_path: Path, port: int) -> None:
+    with up(tmp_path, port, trainer=IDLE) as system:
+        system.wait_for_line("trainer")
+        for stream in (system.process.stdout, system.process.stderr):
+            assert stream is not None
+            stream.close()
+        system.service("trainer").kill()
+        system.wait_for_line("trainer", times=2)
+        assert system.stop(signal.SIGHUP) == 0
 
 
 def test_no_command_line_holds_the_password(tmp_path: Path, port: int) -> None:
