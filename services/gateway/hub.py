@@ -256,8 +256,8 @@ def _beat(session: Session, heartbeat: bytes, *, judging: bool) -> None:
     if session.silent_beats >= limits.SILENT_BEATS:
         session.abort()
         return
-    if not session.heard:
-        session.reply(wire.PING_FRAME)
     if not session.spoke:
         session.reply(heartbeat)
+    if not session.heard:
+        session.reply(wire.PING_FRAME)
     session.heard = session.spoke = False

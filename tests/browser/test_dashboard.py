@@ -51,14 +51,14 @@ async def gateway(
 
 
 @pytest.fixture
-async def visit(browser: Browser, gateway: Gateway, connection: Connection) -> AsyncIterator[Visit]:
+async def visit(browser: Browser, gateway: Gateway, connection: Connection) -> Visit:
     page = await browser.new_page(viewport={"width": 1440, "height": 900})
     visit = Visit(page, Market(connection), gateway)
     page.on("pageerror", lambda error: visit.faults.append(f"error: {error}"))
     page.on("console", lambda line: _note_console(visit, line))
     page.on("request", lambda request: _note_foreign(visit, request.url))
     await page.goto(f"{gateway.url}/")
-    yield visit
+    return visit
 
 
 async def test_the_chart_draws_candles_and_forecasts_of_the_selected_symbol(visit: Visit) -> None:
