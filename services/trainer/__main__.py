@@ -1,5 +1,6 @@
 """The trainer: takes requests as coordinator and jobs as worker, trains in child processes."""
 
+import asyncio
 import logging
 from contextlib import AsyncExitStack
 from functools import partial
@@ -40,7 +41,8 @@ async def main(env: Environment) -> None:
         await topology.ensure(connection)
         leases = await JetStreamLeases.open(connection)
         publisher = Publisher(connection)
-        outlet, registry, book = BusOutlet(publisher), KvRegistry(connection), KvRunBook(connection)
+        outlet = BusOutlet(connection, publisher)
+        registry, book = KvRegistry(connection), KvRunBook(connection)
         pool = await stack.enter_async_context(
             TrainingPool(settings.processes, memory_mb=settings.memory_mb)
         )
@@ -101,6 +103,10 @@ async def main(env: Environment) -> None:
             at_once=settings.processes,
         )
 
+        async def say_how_children_run(stop: asyncio.Event) -> None:
+            log.info("training children: %s", await pool.isolation())
+            await stop.wait()
+
         reporter.ready = True
         log.info("ready", extra={"processes": settings.processes})
         await supervise(
@@ -111,6 +117,8 @@ async def main(env: Environment) -> None:
             partial(consume, connection, publisher, jobs),
             partial(rpc.serve, connection, "trainer", VERSION, ()),
             partial(reporter.report_itself, connection),
+            pool.rest_when_idle,
+            say_how_children_run,
             grace=5,
         )
 

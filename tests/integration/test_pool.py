@@ -309,3 +309,14 @@ async def test_the_parent_imports_no_numbers() -> None:
     out, _ = await process.communicate()
     modules = set(out.decode().split())
     assert not modules & {"numpy", "xgboost", "lightgbm", "catboost", "pandas", "scipy"}
+
+
+async def test_a_pool_that_has_nothing_to_do_gives_its_memory_back(pool: TrainingPool) -> None:
+    stop = asyncio.Event()
+    await _run(pool, "GOOD")
+    (server,) = _descendants()
+    resting = asyncio.create_task(pool.rest_when_idle(stop, after_s=0.2))
+    await asyncio.to_thread(server.wait, 10)
+    assert (await _run(pool, "GOOD")).artifact
+    stop.set()
+    await resting

@@ -20,6 +20,7 @@ from services.trainer.adapters.frames import Garbled, Kind
 from services.trainer.domain.failures import Crashed, DeadlineExceeded
 from services.trainer.domain.jobs import FitJob, FitResult, Progress
 from shared.contracts.errors import TrainingFailed
+from shared.runtime.tasks import stopped_within
 
 _FIT: Final = "services.trainer.fit:fit"
 
@@ -41,7 +42,8 @@ class TrainingPool:
     """At most `processes` jobs at once, each in a child with `memory_mb` of its own.
 
     As a context manager it starts the fork server on entering, without waiting until that is warm,
-    and ends it on leaving. A fork server that has died is replaced when the next job comes.
+    and ends it on leaving. A fork server that has died, or was sent to rest, is replaced when the
+    next job comes.
     """
 
     def __init__(self, processes: int, *, memory_mb: int, entry: str = _FIT) -> None:
@@ -50,8 +52,11 @@ class TrainingPool:
         self._memory_mb = memory_mb
         self._entry = entry
         self._server: _ForkServer | None = None
+        self._busy = 0
+        self._idle_since = 0.0
 
     async def __aenter__(self) -> Self:
+        self._idle_since = asyncio.get_running_loop().time()
         await self._fork_server()
         return self
 
@@ -75,7 +80,7 @@ class TrainingPool:
             TrainingFailed: `Crashed`, `DeadlineExceeded`, `OutOfMemory` or `Unsound`.
             AppError: what the training itself raised, such as `NotEnoughHistory`.
         """
-        async with self._slots:
+        async with self._slots, self._working():
             server = await self._fork_server()
             async with server.child() as child:
                 try:
@@ -88,10 +93,32 @@ class TrainingPool:
 
     async def isolation(self) -> str:
         """How the children really run, as the kernel sees it: priority, threads, memory."""
-        server = await self._fork_server()
-        await server.warm()
-        seen = await asyncio.to_thread(_scheduling, server.pid)
+        async with self._working():
+            server = await self._fork_server()
+            await server.warm()
+            seen = await asyncio.to_thread(_scheduling, server.pid)
         return f"{seen}, at most {self._memory_mb} MB more per job"
+
+    async def rest_when_idle(self, stop: asyncio.Event, *, after_s: float = 60.0) -> None:
+        """A worker: end the fork server when there was no job for `after_s`. It holds the memory
+        of three learning libraries, and importing them again takes a second.
+        """
+        while not await stopped_within(stop, after_s / 4):
+            async with self._starting:
+                idle_s = asyncio.get_running_loop().time() - self._idle_since
+                if self._server is not None and not self._busy and idle_s > after_s:
+                    server, self._server = self._server, None
+                    await server.close()
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        """The fork server is needed while the body runs."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            self._idle_since = asyncio.get_running_loop().time()
 
     async def _fork_server(self) -> "_ForkServer":
         async with self._starting:
