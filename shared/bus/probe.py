@@ -13,16 +13,21 @@ from shared.contracts.errors import AppError
 from shared.runtime.settings import environment
 
 
-async def ready(service: str) -> bool:
-    try:
-        options = NatsOptions.read(environment())
-        async with connected(options, name="probe", give_up_after=3) as connection:
-            reports = await survey(connection, within=1.0)
-    except AppError:
-        return False
+async def ready(options: NatsOptions, service: str) -> bool:
+    async with connected(options, name="probe", give_up_after=3) as connection:
+        reports = await survey(connection, within=1.0)
     here = socket.gethostname()
     return any(r.service == service and r.host == here and r.ready for r in reports)
 
 
+def main(service: str) -> int:
+    """The exit code."""
+    try:
+        return 0 if asyncio.run(ready(NatsOptions.read(environment()), service)) else 1
+    except AppError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(0 if asyncio.run(ready(sys.argv[1])) else 1)
+    sys.exit(main(sys.argv[1]))

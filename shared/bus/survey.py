@@ -45,14 +45,13 @@ class Reporter:
         self._figures = figures
         self._clock = clock
         self._started_at: datetime = clock()
-        self._process = psutil.Process()
         self._lag_ms = 0.0
 
     async def report_itself(self, connection: Connection, stop: asyncio.Event) -> None:
         """A worker: answer surveys, and measure how late this process's event loop runs."""
 
         async def answer(message: Msg) -> None:
-            memory = await asyncio.to_thread(_memory, self._process)
+            memory = await asyncio.to_thread(_memory)
             report = self._report(*memory)
             with contextlib.suppress(nats.errors.Error, OSError):
                 await message.respond(codec.encode(report))
@@ -103,8 +102,9 @@ async def survey(connection: Connection, *, within: float = 0.5) -> list[Service
     return sorted(reports, key=lambda report: (report.service, report.instance))
 
 
-def _memory(process: psutil.Process) -> tuple[float, float]:
-    """Of the process itself and of all its descendants, in MiB."""
+def _memory() -> tuple[float, float]:
+    """Of this process itself and of all its descendants, in MiB."""
+    process = psutil.Process()
     descendants = process.children(recursive=True)
     return _memory_mb(process), sum(_memory_mb(child) for child in descendants)
 
