@@ -11,8 +11,9 @@ import secrets
 import shutil
 import socket
 import sysconfig
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -29,6 +30,8 @@ _READY_WITHIN_S: Final = 15.0
 _STOP_WITHIN_S: Final = 5.0
 #: A server that lived this long was healthy: the next restart is immediate again.
 _HEALTHY_AFTER_S: Final = 30.0
+#: The server of a supervisor that was killed needs this long at most to stop after it.
+_LOCKED_WITHIN_S: Final = 2.0
 
 
 class AlreadyRunning(Permanent):
@@ -71,13 +74,11 @@ async def embedded_server(data_dir: Path) -> AsyncIterator[str]:
         AlreadyRunning: another process holds the lock on `data_dir`.
         Unavailable: the server did not start.
     """
-    home = data_dir / "nats"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(home / "lock"):
-        address = _address(data_dir)
-        server = _Server(home, address)
-        await server.start()
+    with await asyncio.to_thread(_prepared, data_dir) as lock:
+        address = await asyncio.to_thread(_address, data_dir)
+        server = await asyncio.to_thread(_Server, data_dir / "nats", address, lock.fileno())
         try:
+            await server.start()
             async with alongside(server.keep_running(), name="nats-server"):
                 yield address.url
         finally:
@@ -98,22 +99,28 @@ def server_binary() -> str:
 
 
 class _Server:
-    def __init__(self, home: Path, address: Address) -> None:
+    """The server holds the lock of its store as well, so that it outlives us with its store locked,
+    for the moment that it needs to stop after we were killed.
+    """
+
+    def __init__(self, home: Path, address: Address, lock: int) -> None:
         self._home = home
         self._address = address
+        self._lock = lock
+        self._environment = os.environ | _time_zones()
+        config = home / "nats.conf"
+        _write_private(config, _config(home, address))
+        self._command = (server_binary(), "-c", str(config))
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        config = self._home / "nats.conf"
-        _write_private(config, _config(self._home, self._address))
         self._process = await asyncio.create_subprocess_exec(
-            server_binary(),
-            "-c",
-            str(config),
-            env=os.environ | _time_zones(),
+            *self._command,
+            env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=(self._lock,),
             preexec_fn=in_own_group,  # Ctrl-C is for the supervisor, which stops this last
         )
         try:
@@ -168,12 +175,16 @@ server_name: evertrain
 listen: "127.0.0.1:{address.port}"
 max_payload: 8MB
 write_deadline: "10s"
-log_file: "{home}/nats.log"
+log_file: {_quoted(home / "nats.log")}
 logfile_size_limit: 10MB
-jetstream {{ store_dir: "{home}", sync_interval: always, max_file_store: 50GB }}
+jetstream {{ store_dir: {_quoted(home)}, sync_interval: always, max_file_store: 50GB }}
 feature_flags {{ js_ack_fc_v2: false }}
 authorization {{ users: [ {{ user: {_USER}, password: "{address.password}" }} ] }}
 """
+
+
+def _quoted(path: Path) -> str:
+    return json.dumps(str(path), ensure_ascii=False)
 
 
 def _address(data_dir: Path) -> Address:
@@ -198,22 +209,33 @@ def _write_private(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """nats-server does not lock its store, and two servers on one store destroy it."""
-    with path.open("w") as file:
-        _lock(file, path)
-        yield
+def _prepared(data_dir: Path) -> IO[str]:
+    """The lock of the store: nats-server has none, and two servers on one store destroy it.
+
+    Raises:
+        AlreadyRunning: someone else holds it, and goes on doing so.
+    """
+    home = data_dir / "nats"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = (home / "lock").open("w")
+    patience = time.monotonic() + _LOCKED_WITHIN_S
+    while not _lock(file):
+        if time.monotonic() > patience:
+            file.close()
+            raise AlreadyRunning(
+                f"another evertrain is running on {data_dir}: "
+                f"stop it, or choose another directory with --data-dir"
+            )
+        time.sleep(0.02)
+    return file
 
 
-def _lock(file: IO[str], path: Path) -> None:
+def _lock(file: IO[str]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise AlreadyRunning(
-            f"another evertrain is running on {path.parent.parent}: "
-            f"stop it, or choose another directory with --data-dir"
-        ) from None
+        return False
+    return True
 
 
 def _time_zones() -> dict[str, str]:
