@@ -14,7 +14,10 @@ _MONTH_DAYS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`processes` jobs run at once, each with `memory_mb` and `deadline_s`."""
+    """`processes` jobs run at once, each with `memory_mb` and `deadline_s`.
+
+    No plan asks for more days than it reads.
+    """
 
     nats: NatsOptions
     processes: int
@@ -30,6 +33,7 @@ class Settings:
         months = env.integer("TRAIN_MONTHS_BACK", 6, least=1, most=120)
         days_back = env.integer("TRAIN_DAYS_BACK", 0, least=0, most=3650) or months * _MONTH_DAYS
         rounds = env.integer("TRAIN_EPOCHS", 200, least=10, most=5000)
+        full_days = env.integer("FULL_TRAINING_MIN_DAYS", 180, least=1, most=3650)
         quick_days = env.integer("QUICK_TRAINING_MIN_DAYS", 90, least=1, most=3650)
         return cls(
             nats=NatsOptions.read(env),
@@ -39,7 +43,7 @@ class Settings:
             batch_size=env.integer("TRAIN_BATCH_SIZE", 25, least=1, most=1000),
             full=TrainingPlan(
                 days_back=days_back,
-                min_days=env.integer("FULL_TRAINING_MIN_DAYS", 180, least=1, most=3650),
+                min_days=min(full_days, days_back),
                 test_days=env.integer("FULL_TRAINING_TEST_DAYS", 30, least=1, most=365),
                 rounds=rounds,
             ),

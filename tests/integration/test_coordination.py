@@ -280,7 +280,7 @@ async def test_what_came_for_a_mode_that_does_not_exist_while_no_trainer_ran_is_
 async def test_an_order_waits_while_the_symbol_is_queued_by_an_older_run(
     connection: Connection, publisher: Publisher
 ) -> None:
-    outlet, (symbol, *_) = BusOutlet(publisher), SIX
+    outlet, (symbol, *_) = BusOutlet(connection, publisher), SIX
     await outlet.order(job_order(symbol, run_id="full-1"))
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         waiting = group.create_task(outlet.order(job_order(symbol, run_id="full-2")))
@@ -294,9 +294,20 @@ async def test_an_order_waits_while_the_symbol_is_queued_by_an_older_run(
 async def test_ordering_a_job_again_is_the_same_job(
     connection: Connection, publisher: Publisher
 ) -> None:
-    outlet, order = BusOutlet(publisher), job_order(SIX[0])
+    outlet, order = BusOutlet(connection, publisher), job_order(SIX[0])
     async with asyncio.timeout(2):
         await outlet.order(order)
+        await outlet.order(order)
+    assert (await connection.js.stream_info(subjects.JOBS)).state.messages == 1
+
+
+async def test_an_order_that_its_run_queued_long_ago_is_not_waited_for(
+    connection: Connection, publisher: Publisher
+) -> None:
+    outlet, order = BusOutlet(connection, publisher), job_order(SIX[0])
+    # Without the message id of an order: the server remembers those for two minutes only.
+    await connection.js.publish(subjects.job(order.symbol), codec.encode(order))
+    async with asyncio.timeout(2):
         await outlet.order(order)
     assert (await connection.js.stream_info(subjects.JOBS)).state.messages == 1
 

@@ -16,7 +16,7 @@ from shared.contracts.records import ModelRecord, Universe
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.runtime.tasks import alongside
-from tests.support.coordination import fit_result, model_record, symbols
+from tests.support.coordination import model_record, symbols
 
 SYMBOL = Symbol("BTC/USDT")
 UNIVERSE = Universe(symbols=(SYMBOL,), timeframe=Timeframe.D1, horizons=(1, 3))
@@ -25,7 +25,6 @@ UNIVERSE = Universe(symbols=(SYMBOL,), timeframe=Timeframe.D1, horizons=(1, 3))
 def model(token: int, *, epoch: str = "one") -> ModelRecord:
     return replace(
         model_record(SYMBOL, token=token, epoch=epoch, version=f"v{token}"),
-        scores=fit_result().scores,
         libraries={"numpy": "2"},
     )
 

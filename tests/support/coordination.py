@@ -16,7 +16,6 @@ from shared.contracts.records import (
     ModelRecord,
     PostTrainCheck,
     RunRecord,
-    Score,
     Universe,
 )
 from shared.contracts.requests import JobOrder, PlannedJob
@@ -112,20 +111,11 @@ def model_record(
 
 
 def fit_result(artifact: bytes = b"model") -> FitResult:
-    score = Score(
-        horizon=1,
-        learner="ensemble",
-        roc_auc=0.61,
-        log_loss=0.68,
-        accuracy=0.55,
-        base_rate=0.5,
-        rows=90,
-    )
     return FitResult(
         artifact=artifact,
         horizons=(1, 3),
         dropped=(),
-        scores=(score,),
+        scores=(),
         rows=500,
         candle_at_ms=1_700_000_000_000,
         libraries={"numpy": "2"},

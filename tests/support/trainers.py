@@ -102,7 +102,7 @@ class Trainer:
 
     async def start(self, *, coordinates: bool, works: bool) -> None:
         publisher, book = Publisher(self._connection), KvRunBook(self._connection)
-        outlet, registry = BusOutlet(publisher), KvRegistry(self._connection)
+        outlet, registry = BusOutlet(self._connection, publisher), KvRegistry(self._connection)
         leases = await JetStreamLeases.open(self._connection)
         coordinator = Coordinator(
             name=self.name,
@@ -134,7 +134,7 @@ class Trainer:
     async def kill(self) -> None:
         """End it as a crash does: it tells nobody and lets go of nothing."""
         await self._connection.client.close()
-        self._stop.set()
+        await asyncio.sleep(0.01)  # a cancellation that meets the end of a fetch would be swallowed
         await cancelled(*self._tasks)
 
     async def stop(self) -> None:
