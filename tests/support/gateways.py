@@ -134,17 +134,7 @@ def model(symbol: Symbol, *, at: datetime, version: str = "v1") -> ModelRecord:
         candle_at=at,
         rows=2000,
         scores=tuple(
-            Score(
-                horizon=horizon,
-                learner=learner,
-                roc_auc=0.55,
-                log_loss=0.68,
-                accuracy=0.54,
-                base_rate=0.51,
-                rows=400,
-            )
-            for horizon in HORIZONS
-            for learner in (*LEARNERS, "ensemble")
+            _score(horizon, learner) for horizon in HORIZONS for learner in (*LEARNERS, "ensemble")
         ),
         libraries={},
     )
@@ -271,6 +261,25 @@ async def scheduler_on(
         group.create_task(serve(connection, "scheduler", "1.0.0", endpoints, stop))
         yield
         stop.set()
+
+
+def _score(horizon: int, learner: str) -> Score:
+    return Score(
+        horizon=horizon,
+        learner=learner,
+        roc_auc=0.55,
+        roc_auc_interval=(0.5, 0.6),
+        roc_auc_null=0.5,
+        roc_auc_null_high=0.54,
+        log_loss=0.68,
+        brier=0.24,
+        calibration_error=0.02,
+        accuracy=0.54,
+        base_rate=0.51,
+        up_share=0.51,
+        rows=400,
+        effective_rows=57.0,
+    )
 
 
 def _forecast(horizon: int, confidence: float) -> Forecast:

@@ -4,22 +4,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from shared.contracts.errors import Permanent
-from shared.contracts.events import (
-    CandlesUpdated,
-    Event,
-    JobCompleted,
-    JobFailed,
-    JobProgressed,
-    JobSkipped,
-    JobStarted,
-    ModelPromoted,
-    RunCompleted,
-    RunFailed,
-    RunProgressed,
-    RunRequested,
-    RunSkipped,
-    RunStarted,
-)
+from shared.contracts.events import CandlesUpdated, Event
 from shared.contracts.symbols import Symbol
 
 EVERY: Final = "*"
@@ -62,6 +47,8 @@ EVERY_PREDICTION: Final = Channel(Topic.PREDICTIONS, EVERY)
 
 _BARE: Final = frozenset({Topic.SIGNALS, Topic.TRAINING, Topic.MODELS, Topic.SYSTEM})
 _BY_SYMBOL: Final = frozenset({Topic.PREDICTIONS, Topic.CANDLES, Topic.SIGNALS})
+#: Events by the part of their type before the dot.
+_BY_KIND: Final = {"run": TRAINING, "job": TRAINING, "model": MODELS}
 
 
 def parse(name: str) -> Channel:
@@ -86,19 +73,9 @@ def parse(name: str) -> Channel:
 
 def channel_of(event: Event) -> Channel | None:
     """Where an event is published; None if its news reaches clients in another way, or not."""
-    match event:
-        case RunRequested() | RunStarted() | RunProgressed() | RunCompleted():
-            return TRAINING
-        case RunFailed() | RunSkipped():
-            return TRAINING
-        case JobStarted() | JobProgressed() | JobCompleted() | JobFailed() | JobSkipped():
-            return TRAINING
-        case ModelPromoted():
-            return MODELS
-        case CandlesUpdated():
-            return Channel(Topic.CANDLES, event.symbol)
-        case _:
-            return None
+    if isinstance(event, CandlesUpdated):
+        return Channel(Topic.CANDLES, event.symbol)
+    return _BY_KIND.get(event.type.partition(".")[0])
 
 
 def _unknown(name: str) -> UnknownChannel:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.contracts.records import ModelRecord, Score
+from shared.contracts.records import ModelRecord, Score, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Timeframe
 
@@ -12,7 +12,7 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelView:
-    """`metrics`: by horizon, then by learner; `ensemble` is their average, which is served."""
+    """`metrics`: by horizon, then by learner; `ensemble` is the blend of them, which is served."""
 
     symbol: Symbol
     version: str
@@ -21,6 +21,7 @@ class ModelView:
     timeframe: Timeframe
     horizons: tuple[Horizon, ...]
     avg_roc_auc: float | None
+    avg_roc_auc_null: float | None
     metrics: dict[str, dict[str, Score]]
     mode: Mode
     run_id: str
@@ -30,6 +31,7 @@ class ModelView:
     size: int
     sha256: str
     libraries: dict[str, str]
+    verdict: Verdict | None
 
 
 def view(record: ModelRecord, now: datetime) -> ModelView:
@@ -44,6 +46,7 @@ def view(record: ModelRecord, now: datetime) -> ModelView:
         timeframe=record.timeframe,
         horizons=record.horizons,
         avg_roc_auc=record.avg_roc_auc,
+        avg_roc_auc_null=record.avg_roc_auc_null,
         metrics=metrics,
         mode=record.mode,
         run_id=record.run_id,
@@ -53,4 +56,5 @@ def view(record: ModelRecord, now: datetime) -> ModelView:
         size=record.size,
         sha256=record.sha256,
         libraries=record.libraries,
+        verdict=record.verdict,
     )

@@ -178,4 +178,5 @@ def _line(record: ModelRecord) -> dict[str, object]:
         "created_at": record.created_at,
         "mode": record.mode,
         "avg_roc_auc": record.avg_roc_auc,
+        "avg_roc_auc_null": record.avg_roc_auc_null,
     }

@@ -39,6 +39,7 @@ function hearCandles(channel, tracked, kind, data) {
 }
 
 function hearModels(kind, data, at) {
+  if (data.type === "model.refused") return; // the live one stays
   for (const model of kind === "snapshot" ? data : [data]) {
     const tracked = symbol(model.symbol);
     if (!tracked) continue;

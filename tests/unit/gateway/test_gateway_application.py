@@ -1,0 +1,518 @@
+"""Every route and every refusal of the HTTP side, without a server."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from httpx2 import ASGITransport, AsyncClient, Response
+
+from services.gateway.app.application import create
+from services.gateway.app.assets import Assets
+from services.gateway.app.context import Context
+from services.gateway.domain.access import Door, Keys, Role, fingerprint
+from services.gateway.domain.copies import Copies
+from services.gateway.domain.problems import Refused
+from services.gateway.domain.readiness import Readiness
+from shared.contracts.errors import NotReady, Unavailable
+from shared.contracts.records import (
+    CandleSummary,
+    Coverage,
+    JobRecord,
+    LockHolder,
+    Prediction,
+    RunRecord,
+    TrainingStatus,
+)
+from shared.contracts.reports import SystemStatus
+from shared.contracts.requests import JobsRequest, RunsRequest
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Mode, Source, Status, Timeframe
+from tests.support.gateways import SYMBOLS, UNIVERSE, model, prediction
+
+AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+BTC, ETH, THY, _ = SYMBOLS
+HOST = "127.0.0.1:8000"
+pytestmark = pytest.mark.real_time  # files are read in threads that virtual time cannot see
+
+RUN = RunRecord(
+    run_id="r1",
+    mode=Mode.FULL,
+    source=Source.API,
+    status=Status.RUNNING,
+    symbols=SYMBOLS,
+    batch_size=25,
+    requested_at=AT,
+)
+JOB = JobRecord(
+    job_id="r1.BTC_USDT",
+    run_id="r1",
+    symbol=BTC,
+    mode=Mode.FULL,
+    source=Source.API,
+    status=Status.SUCCEEDED,
+    created_at=AT,
+    started_at=AT,
+    finished_at=AT + timedelta(seconds=4),
+)
+STATUS = TrainingStatus(
+    enabled=True,
+    next_run_at=AT,
+    last_run=None,
+    current_run=None,
+    lock=None,
+    coverage=Coverage(symbols=4, fresh=4, stale=0, missing=0, oldest_age_days=1.0),
+    success_rate=None,
+)
+HOLDER = LockHolder(
+    run_id="r0", source=Source.CRONTAB, mode=Mode.FULL, holder="t-1", started_at=AT, token=5
+)
+
+
+@dataclass
+class Office:
+    """The other services, as the test wants them."""
+
+    reachable: bool = True
+    fresh: Prediction | Exception | None = None
+    locked: bool = False
+    asked: list[Any] = field(default_factory=list)
+
+    async def prediction(self, symbol: Symbol) -> Prediction:
+        self.asked.append(symbol)
+        if isinstance(self.fresh, Prediction):
+            return self.fresh
+        raise self.fresh or NotReady(f"there is no model of {symbol} yet")
+
+    async def training_status(self) -> TrainingStatus:
+        self._check()
+        return STATUS
+
+    async def jobs(self, request: JobsRequest) -> list[JobRecord]:
+        self._check()
+        self.asked.append(request)
+        return [replace(JOB, job_id=f"j{n}") for n in range(min(request.limit, 3))]
+
+    async def runs(self, request: RunsRequest) -> list[RunRecord]:
+        self._check()
+        self.asked.append(request)
+        return [RUN] if request.run_id in (None, RUN.run_id) else []
+
+    async def candles(self) -> list[CandleSummary]:
+        self._check()
+        return [
+            CandleSummary(
+                symbol=BTC, timeframe=Timeframe.M15, first=AT, last=AT, rows=1, gaps=0, lag_s=0.0
+            )
+        ]
+
+    async def request_training(self, mode: Mode, **request: Any) -> str:
+        self._check()
+        self.asked.append((mode, request))
+        if self.locked and not request["force"]:
+            raise Refused(HOLDER)
+        return "api-1"
+
+    def _check(self) -> None:
+        if not self.reachable:
+            raise Unavailable("NATS is out of reach; try again in a moment")
+
+
+@dataclass
+class Look:
+    status: SystemStatus | None = None
+
+
+class Site:
+    """An application and a client of it."""
+
+    def __init__(self, cache: Path, *, keys: Keys | None = None) -> None:
+        self.office = Office()
+        self.copies = Copies(universe=UNIVERSE)
+        self.readiness = Readiness("everything")
+        self.now = AT
+        self.seen: list[tuple[str, str, int]] = []
+        app = create(
+            Context(
+                copies=self.copies,
+                colleagues=self.office,
+                system=Look(),
+                readiness=self.readiness,
+                clock=lambda: self.now,
+            ),
+            Door(keys=keys, hosts=frozenset({HOST}), origins=frozenset()),
+            Assets(cache),
+            observe=lambda method, route, status, _: self.seen.append((method, route, status)),
+            metrics=lambda: (b"figures 1\n", "text/plain"),
+        )
+        transport = ASGITransport(app, raise_app_exceptions=False)
+        self.http = AsyncClient(transport=transport, base_url=f"http://{HOST}")
+
+    async def get(self, path: str, **headers: str) -> Response:
+        return await self.http.get(f"/api/v1{path}", headers=headers)
+
+    async def trigger(self, content: str | bytes, **headers: str) -> Response:
+        path = "/api/v1/auto-train/trigger"
+        return await self.http.post(path, content=content, headers=headers)
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    site = Site(tmp_path)
+    async with site.http:
+        yield site
+
+
+def refused(response: Response, status: int, code: str) -> dict[str, Any]:
+    """The problem, which must have the right shape whatever it is."""
+    problem: dict[str, Any] = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, problem["status"], problem["code"]) == (status, status, code)
+    assert problem["title"]
+    assert problem["detail"]
+    assert "Traceback" not in response.text
+    return problem
+
+
+@pytest.mark.parametrize("path", ["BTC_USDT", "BTC%2FUSDT", "BTC/USDT"])
+async def test_a_prediction_is_answered_from_the_copy_however_the_slash_is_written(
+    site: Site, path: str
+) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT))
+    answer = await site.get(f"/predictions/{path}")
+    assert msgspec.convert(answer.json()["symbol"], str) == BTC
+    assert set(answer.json()) == {
+        "symbol",
+        "timeframe",
+        "predictions",
+        "model_version",
+        "candle_at",
+        "generated_at",
+        "expires_at",
+        "cache",
+        "stale",
+        "stale_reason",
+    }
+    assert answer.headers["cache-control"] == "no-cache"
+    assert site.office.asked == []
+
+
+async def test_an_unchanged_prediction_is_not_sent_twice(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT))
+    first = await site.get("/predictions/BTC_USDT")
+    again = await site.get("/predictions/BTC_USDT", **{"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    site.copies.predictions.put(prediction(BTC, at=AT, version="v2"))
+    changed = await site.get("/predictions/BTC_USDT", **{"If-None-Match": first.headers["etag"]})
+    assert (changed.status_code, changed.json()["model_version"]) == (200, "v2")
+
+
+async def test_one_horizon_alone_can_be_asked_for(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT))
+    answer = await site.get("/predictions/BTC_USDT?horizon=7")
+    assert [forecast["horizon"] for forecast in answer.json()["predictions"]] == [7]
+    refused(await site.get("/predictions/BTC_USDT?horizon=2"), 404, "unknown_horizon")
+    refused(await site.get("/predictions/BTC_USDT?horizon=x"), 422, "invalid_request")
+    refused(await site.get("/predictions/top?horizon=2"), 404, "unknown_horizon")
+
+
+async def test_an_expired_prediction_is_asked_for_anew(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT))
+    site.office.fresh = prediction(BTC, at=AT, version="v2")
+    site.now = AT + timedelta(hours=2)
+    assert (await site.get("/predictions/BTC_USDT")).json()["model_version"] == "v2"
+
+
+async def test_when_the_predictor_is_silent_the_copy_is_called_stale(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT))
+    site.office.fresh = Unavailable("silent")
+    site.now = AT + timedelta(hours=2)
+    answer = (await site.get("/predictions/BTC_USDT")).json()
+    assert (answer["stale"], answer["stale_reason"]) == (True, "the predictor does not answer")
+
+
+async def test_when_nats_is_away_the_copies_still_answer_and_say_so(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT))
+    site.copies.models.put(model(BTC, at=AT))
+    site.office.reachable = False
+    assert (await site.get("/predictions/BTC_USDT")).json()["stale"] is True
+    assert [line["stale"] for line in (await site.get("/predictions/top")).json()] == [True]
+    assert len((await site.get("/models")).json()) == 1
+    assert (await site.get("/symbols")).status_code == 200
+    for path in ("/train/jobs", "/train/runs", "/auto-train/status", "/system/candles"):
+        away = await site.get(path)
+        refused(away, 503, "unavailable")
+        assert away.headers["retry-after"] == "2"
+
+
+async def test_without_copy_and_model_the_asker_is_told_to_come_back(site: Site) -> None:
+    answer = await site.get("/predictions/BTC_USDT")
+    refused(answer, 503, "no_model")
+    assert answer.headers["retry-after"] == "15"
+    refused(await site.get("/models/BTC_USDT"), 503, "no_model")
+
+
+@pytest.mark.parametrize("route", ["/predictions", "/models"])
+@pytest.mark.parametrize(
+    "symbol", ["btc", "*", "%3E", "BTC%00", "..%2F..%2Fetc", "A%20B", "%D0%92TC", "X" * 33, "%ff"]
+)
+async def test_what_is_no_symbol_is_refused_before_anybody_is_asked(
+    site: Site, route: str, symbol: str
+) -> None:
+    refused(await site.get(f"{route}/{symbol}"), 422, "invalid_symbol")
+    assert site.office.asked == []
+
+
+async def test_a_symbol_that_nobody_trains_is_unknown(site: Site) -> None:
+    problem = refused(await site.get("/predictions/NOPE"), 404, "unknown_symbol")
+    assert "/api/v1/symbols" in problem["detail"]
+
+
+async def test_the_top_is_ranked_as_asked(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT, confidence=0.6))
+    site.copies.predictions.put(prediction(ETH, at=AT, confidence=0.8))
+    top = (await site.get("/predictions/top?n=1&sort=confidence")).json()
+    assert [line["symbol"] for line in top] == ["ETH/USDT"]
+    refused(await site.get("/predictions/top?n=0"), 422, "invalid_request")
+    refused(await site.get("/predictions/top?sort=luck"), 422, "invalid_request")
+
+
+async def test_jobs_have_the_fields_of_the_contract_and_a_link_to_the_next_page(
+    site: Site,
+) -> None:
+    answer = await site.get("/train/jobs?symbol=BTC_USDT&status=succeeded&limit=2")
+    assert {
+        "job_id",
+        "run_id",
+        "symbol",
+        "mode",
+        "source",
+        "status",
+        "progress_pct",
+        "avg_roc_auc",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "duration_s",
+        "error",
+    } <= set(answer.json()[0])
+    assert answer.json()[0]["duration_s"] == 4.0
+    assert answer.headers["link"] == (
+        '</api/v1/train/jobs?symbol=BTC_USDT&status=succeeded&limit=2&before=j1>; rel="next"'
+    )
+    assert site.office.asked == [JobsRequest(symbol=BTC, status=Status.SUCCEEDED, limit=2)]
+    assert "link" not in (await site.get("/train/jobs?limit=10")).headers
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "status=odd", "run_id=a%20b"]
+)
+async def test_a_question_about_jobs_outside_the_bounds_is_refused(site: Site, query: str) -> None:
+    refused(await site.get(f"/train/jobs?{query}"), 422, "invalid_request")
+
+
+async def test_a_run_is_found_by_its_id_or_not_at_all(site: Site) -> None:
+    assert (await site.get("/train/runs/r1")).json()["total"] == 4
+    assert (await site.get("/train/runs")).json()[0]["run_id"] == "r1"
+    for run_id in ("r2", "a%20b", "x" * 200, "a.b"):
+        refused(await site.get(f"/train/runs/{run_id}"), 404, "not_found")
+
+
+async def test_models_are_listed_newest_first_page_by_page(site: Site) -> None:
+    for age, symbol in enumerate(SYMBOLS):
+        record = model(symbol, at=AT - timedelta(days=age), version=f"v{age}")
+        site.copies.models.put(record)
+    first = await site.get("/models?limit=3")
+    assert [m["version"] for m in first.json()] == ["v0", "v1", "v2"]
+    following = first.headers["link"].partition(">")[0].removeprefix("</api/v1")
+    assert [m["version"] for m in (await site.get(following)).json()] == ["v3"]
+    shown = (await site.get("/models/THYAO.IS")).json()
+    assert (shown["age_days"], shown["metrics"]["1"]["basic"]["roc_auc"]) == (2.0, 0.55)
+
+
+async def test_a_trigger_queues_a_run_and_says_where_to_look(site: Site) -> None:
+    answer = await site.trigger(b'{"mode":"quick","symbols":["BTC/USDT"],"batch_size":5}')
+    assert answer.status_code == 202
+    assert answer.json() == {"status": "queued", "run_id": "api-1", "mode": "quick"}
+    assert answer.headers["location"] == "/api/v1/train/runs/api-1"
+    assert site.office.asked == [
+        (
+            Mode.QUICK,
+            {"symbols": (BTC,), "batch_size": 5, "force": False, "idempotency_key": None},
+        )
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b" "])
+async def test_a_trigger_without_wishes_is_a_full_run(site: Site, body: bytes) -> None:
+    assert (await site.trigger(body)).json()["mode"] == "full"
+
+
+async def test_an_idempotency_key_is_handed_on(site: Site) -> None:
+    await site.trigger(b"{}", **{"Idempotency-Key": "once"})
+    assert site.office.asked[0][1]["idempotency_key"] == "once"
+
+
+async def test_while_another_run_trains_a_trigger_is_refused_with_the_holder(site: Site) -> None:
+    site.office.locked = True
+    problem = refused(await site.trigger(b"{}"), 409, "training_locked")
+    assert problem["holder"]["run_id"] == "r0"
+    assert (await site.trigger(b'{"force":true}')).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"nonsense", 400, "malformed_message"),
+        (b'{"mode":', 400, "malformed_message"),
+        (b"\xff\xfe", 400, "malformed_message"),
+        (b"[]", 422, "invalid_request"),
+        (b'{"mode":"slow"}', 422, "invalid_request"),
+        (b'{"batch_size":0}', 422, "invalid_request"),
+        (b'{"batch_size":true}', 422, "invalid_request"),
+        (b'{"symbols":"BTC/USDT"}', 422, "invalid_request"),
+        (b'{"symbols":["btc"]}', 422, "invalid_symbol"),
+        (b'{"symbols":["NOPE"]}', 404, "unknown_symbol"),
+        (b'{"x":"' + b"y" * 70_000 + b'"}', 413, "body_too_large"),
+    ],
+)
+async def test_a_trigger_that_cannot_be_is_refused_and_queues_nothing(
+    site: Site, body: bytes, status: int, code: str
+) -> None:
+    refused(await site.trigger(body), status, code)
+    assert site.office.asked == []
+
+
+async def test_a_list_of_no_symbols_is_refused(site: Site) -> None:
+    assert (await site.trigger(b'{"symbols":[]}')).status_code in (400, 422)
+
+
+async def test_a_body_of_unannounced_length_is_bounded_too(site: Site) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 1000
+
+    path = "/api/v1/auto-train/trigger"
+    refused(await site.http.post(path, content=endless()), 413, "body_too_large")
+
+
+async def test_an_address_that_is_not_there_and_a_method_that_is_not_taken_are_problems(
+    site: Site,
+) -> None:
+    refused(await site.get("/nothing"), 404, "unknown_route")
+    refused(await site.http.get("/static/../settings.py"), 404, "unknown_route")
+    refused(await site.http.get("/static/%2e%2e/settings.py"), 404, "unknown_route")
+    answer = await site.http.post("/api/v1/models")
+    refused(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+async def test_head_is_get_without_a_body(site: Site) -> None:
+    answer = await site.http.head("/healthz")
+    assert answer.status_code == 200
+
+
+async def test_it_lives_before_it_is_ready(site: Site) -> None:
+    assert (await site.http.get("/healthz")).status_code == 200
+    problem = refused(await site.http.get("/readyz"), 503, "unavailable")
+    assert "everything" in problem["detail"]
+    site.readiness.known("everything")
+    assert (await site.http.get("/readyz")).status_code == 200
+
+
+async def test_a_fault_of_our_own_is_a_problem_without_its_traceback(site: Site) -> None:
+    site.office.fresh = RuntimeError("secret detail")
+    answer = await site.get("/predictions/BTC_USDT")
+    refused(answer, 500, "internal_error")
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/api/v1/nothing", "/static/app.js"])
+async def test_every_answer_says_what_browsers_may_do_with_it(site: Site, path: str) -> None:
+    headers = (await site.http.get(path)).headers
+    assert headers["content-security-policy"].startswith("default-src 'self'")
+    assert "script-src" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "access-control-allow-origin" not in headers
+
+
+async def test_a_request_by_another_name_or_from_another_page_is_refused(site: Site) -> None:
+    refused(await site.http.get("/healthz", headers={"Host": "evil"}), 403, "not_allowed")
+    answer = await site.trigger(b"{}", Origin="http://evil")
+    refused(answer, 403, "not_allowed")
+    assert site.office.asked == []
+
+
+ROUTES = {
+    "GET /healthz": None,
+    "GET /readyz": None,
+    "GET /metrics": Role.READ,
+    "GET /api/v1/predictions/top": Role.READ,
+    "GET /api/v1/predictions/{symbol}": Role.READ,
+    "GET /api/v1/train/jobs": Role.READ,
+    "GET /api/v1/train/runs": Role.READ,
+    "GET /api/v1/train/runs/{run_id}": Role.READ,
+    "GET /api/v1/auto-train/status": Role.READ,
+    "POST /api/v1/auto-train/trigger": Role.CONTROL,
+    "GET /api/v1/models": Role.READ,
+    "GET /api/v1/models/{symbol}": Role.READ,
+    "GET /api/v1/symbols": Role.READ,
+    "GET /api/v1/system/status": Role.READ,
+    "GET /api/v1/system/candles": Role.READ,
+}
+
+
+async def test_every_route_needs_the_role_that_somebody_decided(tmp_path: Path) -> None:
+    keys = Keys(tuple((fingerprint(role.label), role) for role in Role))
+    site = Site(tmp_path, keys=keys)
+    async with site.http:
+        described = (await site.http.get("/openapi.json")).json()["paths"]
+        found = {f"{m.upper()} {path}" for path, methods in described.items() for m in methods}
+        assert found == set(ROUTES)
+        for route, need in ROUTES.items():
+            method, _, path = route.partition(" ")
+            for role in (None, *Role):
+                headers = {"Authorization": f"Bearer {role.label}"} if role else {}
+                answer = await site.http.request(method, path, headers=headers)
+                blocked = answer.status_code in (401, 403)
+                assert blocked == (need is not None and (role is None or role < need)), route
+
+
+async def test_without_a_key_the_way_to_show_one_is_named(tmp_path: Path) -> None:
+    site = Site(tmp_path, keys=Keys(((fingerprint("k"), Role.READ),)))
+    async with site.http:
+        answer = await site.get("/models")
+        refused(answer, 401, "not_authenticated")
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert (await site.get("/models?token=k")).status_code == 401
+        assert (await site.get("/models", Authorization="Bearer k")).status_code == 200
+
+
+async def test_the_description_names_every_problem_and_shape(site: Site) -> None:
+    described = (await site.http.get("/openapi.json")).json()
+    text = json.dumps(described)
+    for name in described["components"]["schemas"]:
+        assert isinstance(name, str)
+    refs = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert refs <= set(described["components"]["schemas"])
+    assert "HTTPValidationError" not in text
+
+
+async def test_requests_are_counted_by_route_and_not_by_symbol(site: Site) -> None:
+    for symbol in ("BTC_USDT", "NOPE", "*"):
+        await site.get(f"/predictions/{symbol}")
+    assert len({route for _, route, _ in site.seen}) == 1
+
+
+async def test_the_chart_library_is_served_compressed_from_its_own_package(site: Site) -> None:
+    page = (await site.http.get("/")).text
+    (path,) = [part.split('"')[0] for part in page.split('src="')[1:] if "plotly" in part]
+    packed = await site.http.get(path)
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "immutable" in packed.headers["cache-control"]
+    plain = await site.http.get(path, headers={"Accept-Encoding": "identity"})
+    assert plain.text == packed.text
