@@ -91,7 +91,7 @@ async def gateway_on(data_dir: Path, nats_url: str, **settings: str) -> AsyncIte
     """A gateway that is ready; it is killed at the end, whatever the test did to it."""
     gateway = start_gateway(data_dir, nats_url, **settings)
     try:
-        await asyncio.to_thread(_wait_until_ready, gateway)
+        await asyncio.to_thread(wait_until_ready, gateway)
         yield gateway
     finally:
         gateway.process.kill()
@@ -307,7 +307,8 @@ def _free_port() -> int:
     return port
 
 
-def _wait_until_ready(gateway: Gateway) -> None:
+def wait_until_ready(gateway: Gateway) -> None:
+    """Raises TimeoutError, with what the process said, if it does not become ready."""
     patience = time.monotonic() + _READY_WITHIN_S
     while time.monotonic() < patience and gateway.process.poll() is None:
         try:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Generator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -62,10 +63,8 @@ def test_a_conflated_event_says_how_many_were_left_out(size: int) -> None:
 
 @given(st.binary(max_size=200))
 def test_what_a_client_sends_is_read_or_refused_and_nothing_else(text: bytes) -> None:
-    try:
-        wire.read(text)
-    except MalformedMessage as exc:
-        assert "subscribe" in str(exc)
+    with suppress(MalformedMessage):
+        assert isinstance(wire.read(text), wire.ClientMessage)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,10 @@ def test_a_message_that_is_not_in_the_contract_is_refused(text: bytes) -> None:
 
 
 def test_a_subscription_with_positions_is_read() -> None:
-    text = b'{"op":"subscribe","id":1,"channels":["training"],"since":{"training":{"epoch":"e","seq":4}}}'
+    text = (
+        b'{"op":"subscribe","id":1,"channels":["training"],'
+        b'"since":{"training":{"epoch":"e","seq":4}}}'
+    )
     assert wire.read(text) == wire.Subscribe(
         channels=("training",), id=1, since={"training": wire.Position("e", 4)}
     )
