@@ -5,7 +5,7 @@ import sys
 import typer
 
 from evertrain.commands import candles, machine, processes, training, views
-from evertrain.exits import Exit, exit_code
+from evertrain.exits import refused
 from shared.contracts.errors import AppError
 
 app = typer.Typer(
@@ -26,15 +26,7 @@ def main() -> None:
     try:
         app()
     except* AppError as group:
-        sys.exit(_refused(group))
-
-
-def _refused(group: BaseExceptionGroup[AppError]) -> Exit:
-    reason: BaseException = group
-    while isinstance(reason, BaseExceptionGroup):
-        reason = reason.exceptions[0]
-    print(f"evertrain: {reason}", file=sys.stderr)
-    return exit_code(reason) if isinstance(reason, AppError) else Exit.MEND
+        sys.exit(refused(group))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,38 @@
-"""The settings of every service, read as they would read them.
+"""What `up` decides for the services, and whether they would accept it."""
 
-`python -m evertrain.configuration` exits 2 and says why, when one of them would refuse to start.
-"""
-
-import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
-from shared.contracts.errors import InvalidSetting
-from shared.runtime.settings import Environment, environment
+from shared.runtime.settings import Environment
 
 #: In start-up order; they are stopped the other way round.
 SERVICES: Final = ("scheduler", "trainer", "predictor", "gateway")
+
+#: Real daily candles, replayed faster than life: a day is three seconds. What the user set wins.
+DEMO: Final = {
+    "EVERTRAIN_DEMO": "true",
+    "DATA_PROVIDER": "replay",
+    "SYMBOLS": "AAPL,GOOG,IBM,MSFT",
+    "TIMEFRAME": "1d",
+    "CANDLE_INTERVAL_MINUTES": "0.05",
+    "TRAIN_DAYS_BACK": "730",
+    "AUTO_TRAINING_ENABLED": "true",
+    "INCREMENTAL_SCHEDULE": "*/2 * * * *",
+}
+
+
+def chosen(
+    env: Environment, *, demo: bool, data_dir: Path | None, host: str | None, port: int | None
+) -> dict[str, str]:
+    """The settings that the options of `up` stand for; they win over the environment."""
+    defaults = {name: value for name, value in DEMO.items() if demo and not env.optional(name)}
+    options = {
+        "DATA_DIR": str((data_dir or env.data_dir()).expanduser().absolute()),
+        "GATEWAY_HOST": host,
+        "GATEWAY_PORT": port and str(port),
+    }
+    return defaults | {name: value for name, value in options.items() if value}
 
 
 def check_settings(service: str, env: Environment) -> None:
@@ -21,16 +42,3 @@ def check_settings(service: str, env: Environment) -> None:
     """
     known = env if env.optional("NATS_URL") else env.over({"NATS_URL": "nats://127.0.0.1:4222"})
     import_module(f"services.{service}.settings").Settings.read(known)
-
-
-def main() -> None:
-    try:
-        for service in SERVICES:
-            check_settings(service, environment())
-    except InvalidSetting as exc:
-        print(exc, file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,6 @@
 """What a program learns from the exit code."""
 
+import sys
 from enum import IntEnum
 
 from shared.contracts.errors import AppError, TrainingLocked
@@ -15,5 +16,10 @@ class Exit(IntEnum):
     REFUSED = 3
 
 
-def exit_code(reason: AppError) -> Exit:
+def refused(group: BaseExceptionGroup[AppError]) -> Exit:
+    """Say in one line what must be mended, and how the program should end."""
+    reason: BaseException = group
+    while isinstance(reason, BaseExceptionGroup):
+        reason = reason.exceptions[0]
+    print(f"evertrain: {reason}", file=sys.stderr)
     return Exit.REFUSED if isinstance(reason, TrainingLocked) else Exit.MEND

@@ -1,4 +1,7 @@
-"""The whole system on this machine: nats-server and the four services, each its own process."""
+"""The whole system on this machine: nats-server and the four services, each its own process.
+
+`evertrain up` turns its options into settings and becomes this module, which reads them.
+"""
 
 import asyncio
 import contextlib
@@ -17,29 +20,18 @@ from pathlib import Path
 from typing import Final
 
 from evertrain.configuration import SERVICES
-from evertrain.logbook import Logbook, logbook
+from evertrain.exits import refused
+from evertrain.logbook import Logbook, logbook, tell
 from evertrain.processes import ChildProcess, Command
 from evertrain.supervision import Child, Patience, Stop, keep_all_running
 from shared.bus.embedded import embedded_server
-from shared.contracts.errors import InvalidSetting
+from shared.contracts.errors import AppError, InvalidSetting
 from shared.runtime import logs
 from shared.runtime.backoff import backoff
-from shared.runtime.settings import Environment
+from shared.runtime.settings import Environment, environment
 from shared.runtime.tasks import alongside
 
 log = logging.getLogger(__name__)
-
-#: Real daily candles, replayed faster than life: a day is three seconds. What the user set wins.
-DEMO: Final = {
-    "EVERTRAIN_DEMO": "true",
-    "DATA_PROVIDER": "replay",
-    "SYMBOLS": "AAPL,GOOG,IBM,MSFT",
-    "TIMEFRAME": "1d",
-    "CANDLE_INTERVAL_MINUTES": "0.05",
-    "TRAIN_DAYS_BACK": "730",
-    "AUTO_TRAINING_ENABLED": "true",
-    "INCREMENTAL_SCHEDULE": "*/2 * * * *",
-}
 
 #: nats-server is stopped after this, and all of it must take less than ten seconds.
 _GRACE_S: Final = 6.0
@@ -52,38 +44,18 @@ class Plan:
     data_dir: Path
     host: str
     port: int
-    environment: Mapping[str, str]
     nats_url: str | None = None
     patience: Patience = field(default_factory=Patience)
     commands: Mapping[str, tuple[str, ...]]
 
 
-def plan(
-    env: Environment, *, demo: bool, data_dir: Path | None, host: str | None, port: int | None
-) -> Plan:
-    """What the options ask for, and else the settings.
-
-    Raises:
-        InvalidSetting: GATEWAY_PORT is out of range.
-    """
-    defaults = {name: value for name, value in DEMO.items() if demo and not env.optional(name)}
-    nats_url = env.optional("NATS_URL")
-    data_dir = (data_dir or env.data_dir()).expanduser().absolute()
-    host = host or env.text("GATEWAY_HOST", "127.0.0.1")
-    port = port or env.integer("GATEWAY_PORT", 8000, least=1, most=65535)
-    chosen = {
-        **defaults,
-        "DATA_DIR": str(data_dir),
-        "GATEWAY_HOST": host,
-        "GATEWAY_PORT": str(port),
-    }
+def plan(env: Environment) -> Plan:
+    """Raises InvalidSetting: GATEWAY_PORT is out of range."""
     return Plan(
-        data_dir=data_dir,
-        host=host,
-        port=port,
-        environment={**os.environ, **chosen},
-        nats_url=nats_url,
-        # -P: a folder called `services` where the user stands is not ours.
+        data_dir=env.data_dir(),
+        host=env.text("GATEWAY_HOST", "127.0.0.1"),
+        port=env.integer("GATEWAY_PORT", 8000, least=1, most=65535),
+        nats_url=env.optional("NATS_URL"),
         commands={name: ("-P", "-m", f"services.{name}") for name in SERVICES},
     )
 
@@ -92,12 +64,11 @@ async def run(plan: Plan, show: Callable[[str], None]) -> None:
     """Everything in the plan, until a signal asks to stop.
 
     Raises:
-        InvalidSetting: the port cannot be listened on, or a service would refuse its settings.
+        InvalidSetting: the port cannot be listened on.
         AlreadyRunning: another process uses the data directory.
         Unavailable: nats-server did not start.
     """
     _check_free(plan.host, plan.port)
-    await _check_settings(plan)
     logs.configure("up")
     stop = Stop()
     async with AsyncExitStack() as stack:
@@ -118,7 +89,7 @@ async def _nats(plan: Plan, stack: AsyncExitStack) -> str:
 
 
 def _children(plan: Plan, nats_url: str, book: Logbook) -> list[Child]:
-    environment = {**plan.environment, "NATS_URL": nats_url}
+    environment = {**os.environ, "NATS_URL": nats_url}
     return [
         Child(
             name,
@@ -164,24 +135,14 @@ def _check_free(host: str, port: int) -> None:
         ) from exc
 
 
-async def _check_settings(plan: Plan) -> None:
-    """In a process of its own: what the settings import would stay in this one for ever."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "evertrain.configuration"),
-        env=dict(plan.environment),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, said = await process.communicate()
-    if process.returncode:
-        raise InvalidSetting(said.decode().strip().splitlines()[-1])
-
-
 async def _welcome(plan: Plan, show: Callable[[str], None]) -> None:
     """Say where to look, once there is something to see."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(plan.host, plan.host)  # noqa: S104
     await _until_it_listens(host, plan.port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{plan.port}"
-    program = "evertrain" if shutil.which("evertrain") else sys.argv[0]
+    program = (
+        "evertrain" if shutil.which("evertrain") else Path(sys.executable).parent / "evertrain"
+    )
     show(
         f"""
   Dashboard   {address}/
@@ -200,3 +161,14 @@ async def _until_it_listens(host: str, port: int) -> None:
             writer.close()
             return
         await asyncio.sleep(delay)
+
+
+def main() -> None:
+    try:
+        asyncio.run(run(plan(environment()), show=partial(tell, stream=sys.stdout)))
+    except* AppError as group:
+        sys.exit(refused(group))
+
+
+if __name__ == "__main__":
+    main()

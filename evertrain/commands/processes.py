@@ -35,15 +35,17 @@ def up(
 
       evertrain up --data-dir ./data --port 8001
     """
-    import asyncio
-    import sys
+    import os
 
-    from evertrain import up as whole
-    from evertrain.logbook import tell
+    from evertrain.configuration import SERVICES, check_settings, chosen
     from shared.runtime.settings import environment
 
-    plan = whole.plan(environment(), demo=demo, data_dir=data_dir, host=host, port=port)
-    asyncio.run(whole.run(plan, show=lambda text: tell(text, sys.stdout)))
+    env = environment()
+    settings = chosen(env, demo=demo, data_dir=data_dir, host=host, port=port)
+    for service in SERVICES:
+        check_settings(service, env.over(settings))
+    os.environ.update(settings)
+    _become("evertrain.up")
 
 
 @app.command(rich_help_panel="Run")
@@ -52,7 +54,7 @@ def scheduler() -> None:
 
     For example: NATS_URL=nats://nats:4222 evertrain scheduler
     """
-    _become("scheduler")
+    _become("services.scheduler")
 
 
 @app.command(rich_help_panel="Run")
@@ -61,7 +63,7 @@ def trainer() -> None:
 
     For example: NATS_URL=nats://nats:4222 TRAINER_PROCESSES=4 evertrain trainer
     """
-    _become("trainer")
+    _become("services.trainer")
 
 
 @app.command(rich_help_panel="Run")
@@ -70,7 +72,7 @@ def predictor() -> None:
 
     For example: NATS_URL=nats://nats:4222 evertrain predictor
     """
-    _become("predictor")
+    _become("services.predictor")
 
 
 @app.command(rich_help_panel="Run")
@@ -79,11 +81,15 @@ def gateway() -> None:
 
     For example: NATS_URL=nats://nats:4222 GATEWAY_PORT=8001 evertrain gateway
     """
-    _become("gateway")
+    _become("services.gateway")
 
 
-def _become(service: str) -> None:
+def _become(module: str) -> None:
+    """Run the module in place of this process: it needs nothing of what a command line needs.
+
+    -P: a folder called `services` where the user stands is not ours.
+    """
     import os
     import sys
 
-    os.execv(sys.executable, [sys.executable, "-P", "-m", f"services.{service}"])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606

@@ -16,17 +16,16 @@ import pytest
 
 DRIVER = """
 import asyncio, json, os, sys
+from functools import partial
 from pathlib import Path
 from evertrain.logbook import tell
 from evertrain.supervision import Patience
 from evertrain.up import Plan, run
 data_dir, port, commands = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-asyncio.run(run(
-    Plan(data_dir=data_dir, host="127.0.0.1", port=port,
-         environment={**os.environ, "GATEWAY_PORT": str(port)}, patience=Patience(first_delay=0.05),
-         commands=commands),
-    show=lambda text: tell(text, sys.stdout),
-))
+os.environ["GATEWAY_PORT"] = str(port)
+plan = Plan(data_dir=data_dir, host="127.0.0.1", port=port, patience=Patience(first_delay=0.05),
+            commands=commands)
+asyncio.run(run(plan, show=partial(tell, stream=sys.stdout)))
 """
 IDLE = "import time; print('I am here', flush=True); time.sleep(600)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {IDLE}"

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evertrain.configuration import SERVICES
-from evertrain.up import DEMO
+from evertrain.configuration import DEMO, SERVICES
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = (ROOT / "compose.yaml").read_text()
