@@ -297,7 +297,7 @@ async def test_work_goes_on_after_a_restart_of_the_server_and_nothing_is_hoarded
     async with consuming(connection, quiet):
         await asyncio.sleep(0.2)
         nats_server.kill()
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(4)
         nats_server.start()
         for number in range(5):
             await publisher.publish(
