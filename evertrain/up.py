@@ -34,7 +34,7 @@ from shared.runtime.tasks import alongside
 log = logging.getLogger(__name__)
 
 #: nats-server is stopped after this, and all of it must take less than ten seconds.
-_GRACE_S: Final = 6.0
+_GRACE_S: Final = 7.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
