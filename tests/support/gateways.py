@@ -95,7 +95,9 @@ async def gateway_on(data_dir: Path, nats_url: str, **settings: str) -> AsyncIte
         yield gateway
     finally:
         gateway.process.kill()
-        await asyncio.to_thread(gateway.process.communicate)
+        await asyncio.to_thread(gateway.process.wait)
+        if gateway.process.stdout is not None:
+            gateway.process.stdout.close()
 
 
 def prediction(
