@@ -167,10 +167,12 @@ async def trainer(
 
 
 class Listener(list[Event]):
-    """Every event from now on."""
+    """Every event of the stream, which keeps one that was told twice once."""
 
     async def listen(self, connection: Connection) -> None:
-        await connection.client.subscribe(subjects.ALL_EVENTS, cb=self._take)
+        await connection.js.subscribe(
+            subjects.ALL_EVENTS, stream=subjects.EVENTS, cb=self._take, ordered_consumer=True
+        )
 
     async def _take(self, message: Msg) -> None:
         self.append(codec.decode_event(message.data))

@@ -47,6 +47,12 @@ def test_the_oldest_model_comes_first() -> None:
     assert candidates(known, POLICY, BEGIN) == [second, third, first]
 
 
+def test_the_oldest_comes_first_among_those_that_lack_a_horizon_too() -> None:
+    first, second, *_ = symbols(4)
+    known = knowledge(count=2, lacking={first: DAY, second: 2 * DAY})
+    assert candidates(known, POLICY, BEGIN) == [second, first]
+
+
 def test_among_equals_the_watched_come_first() -> None:
     known = knowledge(watched=(FRESH,))
     assert candidates(known, POLICY, BEGIN)[0] == FRESH
