@@ -13,6 +13,8 @@ from shared.runtime.process import PARENT_VARIABLE, in_own_group
 
 #: A line longer than this is passed on in pieces.
 _LONGEST_LINE: Final = 64 << 10
+#: How long what was written before the end may take to be heard.
+_LAST_WORDS_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +57,10 @@ class ChildProcess:
 
     async def ended(self) -> int:
         code = await self._process.wait()
-        self.kill()  # so that nobody holds the pipe any more
-        await self._listening
+        self.kill()
+        # Whoever has left the group may hold the pipe for as long as it likes.
+        await asyncio.wait({self._listening}, timeout=_LAST_WORDS_S)
+        self._listening.cancel()
         return code
 
     def terminate(self) -> None:

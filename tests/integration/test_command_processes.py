@@ -40,6 +40,15 @@ async def test_a_process_has_ended_even_if_its_child_holds_the_output() -> None:
     assert code == 0
 
 
+async def test_a_child_that_has_left_the_group_does_not_hold_up_the_end() -> None:
+    code, heard = await run(
+        "import subprocess, sys; print('last', flush=True);"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(4)'], process_group=0)"
+    )
+    assert code == 0
+    assert heard == ["last"]
+
+
 async def test_a_process_that_killed_itself_has_the_signal_as_its_code() -> None:
     code, _ = await run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert code == -9
