@@ -241,6 +241,15 @@ async def test_a_client_that_says_nonsense_is_told_so(
     assert await closed(client) == code
 
 
+async def test_what_is_not_http_is_refused_like_everything_else(gateway: Gateway) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(b"\x16\x03\x01 hello\r\n\r\n")
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "malformed_message"
+    writer.close()
+
+
 async def test_keys_are_made_once_and_asked_for_everywhere(
     market: Market, nats_server: NatsServer, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """`/auto-train`: how training stands, and asking for more."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
@@ -11,9 +12,9 @@ from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers, body
 from shared.contracts import codec
 from shared.contracts.errors import MalformedMessage
-from shared.contracts.records import TrainingStatus
+from shared.contracts.records import RunRecord, TrainingStatus
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Mode
+from shared.contracts.terms import Mode, Source, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ def routes(context: Context) -> APIRouter:
             force=asked.force,
             idempotency_key=idempotency_key,
         )
+        context.copies.queued.add(_record(run_id, asked, context.clock()))
         return json_response(
             Queued(run_id=run_id, mode=asked.mode),
             status=202,
@@ -87,3 +89,16 @@ def _check_symbols(context: Context, symbols: tuple[Symbol, ...]) -> None:
         raise MalformedMessage("symbols is empty: name some, or leave it out to train what is due")
     for symbol in symbols:
         context.copies.check_symbol(symbol)
+
+
+def _record(run_id: str, asked: TriggerRequest, now: datetime) -> RunRecord:
+    """The run as it stands until a trainer takes it: which symbols are due is not known yet."""
+    return RunRecord(
+        run_id=run_id,
+        mode=asked.mode,
+        source=Source.API,
+        status=Status.QUEUED,
+        symbols=asked.symbols or (),
+        batch_size=asked.batch_size or 0,
+        requested_at=now,
+    )

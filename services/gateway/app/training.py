@@ -1,5 +1,7 @@
 """`/train`: what was trained, and what is being trained."""
 
+import re
+from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Final
 
@@ -14,10 +16,10 @@ from shared.contracts.requests import JobsRequest, RunsRequest
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Status
 
-_RUN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$"
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Before = Annotated[str | None, Query(description="the cursor in `Link`", max_length=200)]
-RunId = Annotated[str | None, Query(pattern=_RUN_ID)]
+RunId = Annotated[str | None, Query(pattern=f"^{_RUN_ID.pattern}$")]
 
 
 def routes(context: Context) -> APIRouter:
@@ -53,17 +55,22 @@ def routes(context: Context) -> APIRouter:
 
     @router.get("/train/runs/{run_id}", responses=answers(RunRecord, "not_found", "unavailable"))
     async def run(run_id: str) -> Response:
-        """One run. One that was just queued is there once a trainer has taken it."""
-        found: list[RunRecord] = []
-        if len(run_id) <= 64 and run_id.replace("-", "").isalnum():
-            found = await context.colleagues.runs(RunsRequest(run_id=run_id))
-        if not found:
-            raise NotFound(
-                f"there is no run {run_id[:80]!r}; one just queued appears when it starts"
-            )
-        return json_response(_run(found[0]))
+        """One run. One that was asked for here is there at once, as queued."""
+        return json_response(_run(await _found(context, run_id)))
 
     return router
+
+
+async def _found(context: Context, run_id: str) -> RunRecord:
+    """Raises NotFound: nobody has heard of that run."""
+    runs = []
+    if _RUN_ID.fullmatch(run_id):
+        with suppress(NotFound):
+            runs = await context.colleagues.runs(RunsRequest(run_id=run_id))
+    found = runs[0] if runs else context.copies.queued.get(run_id)
+    if found is None:
+        raise NotFound(f"there is no run {run_id[:80]!r}; GET /api/v1/train/runs lists them")
+    return found
 
 
 def _job(job: JobRecord) -> dict[str, object]:

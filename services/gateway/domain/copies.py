@@ -11,13 +11,14 @@ from typing import Final, NamedTuple
 
 from shared.contracts import codec
 from shared.contracts.errors import UnknownHorizon, UnknownSymbol
-from shared.contracts.records import CurrentRun, ModelRecord, Prediction, Universe
+from shared.contracts.records import CurrentRun, ModelRecord, Prediction, RunRecord, Universe
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon
 from shared.market.candles import Candle
 
 #: How many candles a snapshot has: what a chart can show without becoming slow.
 TAIL: Final = 300
+_MOST_QUEUED: Final = 256
 
 
 class Answer(NamedTuple):
@@ -137,6 +138,21 @@ class Tails:
 
 
 @dataclass(slots=True)
+class QueuedRuns:
+    """The runs that were asked for here last, until a trainer has made a record of them."""
+
+    _runs: dict[str, RunRecord] = field(default_factory=dict)
+
+    def add(self, run: RunRecord) -> None:
+        self._runs[run.run_id] = run
+        while len(self._runs) > _MOST_QUEUED:
+            del self._runs[next(iter(self._runs))]
+
+    def get(self, run_id: str) -> RunRecord | None:
+        return self._runs.get(run_id)
+
+
+@dataclass(slots=True)
 class Copies:
     """Everything together. `universe` is None until the scheduler has written one."""
 
@@ -145,6 +161,7 @@ class Copies:
     models: Models = field(default_factory=Models)
     tails: Tails = field(default_factory=Tails)
     current_run: CurrentRun | None = None
+    queued: QueuedRuns = field(default_factory=QueuedRuns)
 
     def check_symbol(self, symbol: Symbol) -> None:
         """Raises UnknownSymbol for a symbol that is not in the universe, as far as we know."""

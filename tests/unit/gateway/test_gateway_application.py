@@ -347,6 +347,12 @@ async def test_a_trigger_queues_a_run_and_says_where_to_look(site: Site) -> None
     ]
 
 
+async def test_a_run_that_was_just_queued_can_be_looked_at(site: Site) -> None:
+    answer = await site.trigger(b'{"mode":"quick"}')
+    run = (await site.http.get(answer.headers["location"])).json()
+    assert (run["run_id"], run["status"], run["mode"]) == ("api-1", "queued", "quick")
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b" "])
 async def test_a_trigger_without_wishes_is_a_full_run(site: Site, body: bytes) -> None:
     assert (await site.trigger(body)).json()["mode"] == "full"
