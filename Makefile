@@ -14,7 +14,8 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run ## set up, then the whole system on real market data, offline
-	@exec $(BIN)/evertrain up --demo
+	@# On a terminal it gets a process group of its own: Ctrl-C is for it, not for make.
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/evertrain up --demo; exit $$?
 
 test: check ## set up, lint, types, import contracts and every test
 	@$(BIN)/pytest -n 2 --dist loadgroup
