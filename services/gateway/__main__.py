@@ -60,7 +60,7 @@ async def main(env: Environment) -> None:
 
         copies = Copies()
         readiness = Readiness(_SYMBOLS, _PREDICTIONS, _MODELS, _EVENTS, _STATUS)
-        news = Facts(copies, utc_now)
+        news = Facts(copies)
         hub = Hub(epoch=token_hex(6), sources=news, clock=utc_now)
         news.tell(hub.publish)
         clients = Clients(

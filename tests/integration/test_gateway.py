@@ -372,6 +372,21 @@ async def test_a_lock_that_is_held_refuses_a_trigger_unless_it_is_forced(
     assert await queued(connection) == 2
 
 
+async def test_a_record_that_cannot_be_read_leaves_the_last_good_one(
+    gateway: Gateway, market: Market, connection: Connection
+) -> None:
+    client = await subscribe(gateway, "predictions:BTC/USDT")
+    await heard(client, "snapshot")
+    bucket = Bucket(connection, subjects.PREDICTIONS)
+    await bucket.put(BTC.token, b"nonsense")
+    await bucket.put("not-a=symbol", b"{}")
+    await bucket.delete("not-a=symbol")
+    assert (await get(gateway, "/api/v1/predictions/BTC_USDT"))[1]["model_version"] == "v1"
+    await market.predict(prediction(BTC, at=datetime.now(UTC), version="v2"))
+    assert (await heard(client, "event"))[0]["data"]["model_version"] == "v2"
+    await client.close()
+
+
 async def test_an_event_of_a_later_version_is_passed_over(
     gateway: Gateway, market: Market, connection: Connection
 ) -> None:

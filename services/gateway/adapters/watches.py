@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
+from shared.bus.kv import Bucket, CaughtUp, Entry
 from shared.contracts import codec
 from shared.contracts.errors import InvalidSymbol, MalformedMessage
 
@@ -28,13 +28,13 @@ async def follow(
     """
     async with aclosing(bucket.watch(pattern)) as changes:
         async for change in changes:
-            match change:
-                case Entry(key, value):
-                    try:
-                        put(codec.decode(value, kind))
-                    except (MalformedMessage, InvalidSymbol) as exc:
-                        log.warning("skipped a record", extra={"key": key, "reason": str(exc)})
-                case Removed(key):
-                    gone(key)
-                case CaughtUp():
-                    caught_up()
+            if isinstance(change, CaughtUp):
+                caught_up()
+                continue
+            try:
+                if isinstance(change, Entry):
+                    put(codec.decode(change.value, kind))
+                else:
+                    gone(change.key)
+            except (MalformedMessage, InvalidSymbol) as exc:
+                log.warning("skipped a record", extra={"key": change.key, "reason": str(exc)})

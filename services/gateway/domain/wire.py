@@ -28,7 +28,6 @@ MessageId = int | str | None
 class Close(IntEnum):
     """Why the server ends a connection. 4000 and above are ours; see the contract."""
 
-    GOING_AWAY = 1001
     INVALID_TEXT = 1007
     RESTARTING = 1012
     BAD_MESSAGE = 4000

@@ -19,7 +19,7 @@ from shared.contracts.reports import SystemStatus
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.market.candles import Candle
-from shared.runtime.clock import Clock, to_ms
+from shared.runtime.clock import to_ms
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,9 @@ class CandleReader(Protocol):
 class Facts:
     """Every `on_` method returns at once. What is already known is no news and goes nowhere."""
 
-    def __init__(self, copies: Copies, clock: Clock) -> None:
+    def __init__(self, copies: Copies) -> None:
         self.status: SystemStatus | None = None
         self._copies = copies
-        self._clock = clock
         self._missing: asyncio.Queue[Symbol] = asyncio.Queue()
         self._publish: Publish = _nobody
 

@@ -62,7 +62,7 @@ class Archive:
 
 def newsroom() -> tuple[Facts, Press, Copies]:
     copies, press = Copies(universe=UNIVERSE), Press()
-    facts = Facts(copies, lambda: AT)
+    facts = Facts(copies)
     facts.tell(press.publish)
     return facts, press, copies
 
