@@ -1,28 +1,39 @@
 """From candles to a sound model: what a training child does, and nothing else."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
 from services.trainer.domain import packing
 from services.trainer.domain.basic import Basic
 from services.trainer.domain.boosters import boosters, versions
-from services.trainer.domain.jobs import FitJob, FitResult, Progress
+from services.trainer.domain.gate import Unseen, judge
+from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from services.trainer.domain.learners import Booster, BoosterLearner, effort_for
 from services.trainer.domain.sample import Sample, sample
 from services.trainer.domain.soundness import check_packed, sound_artifact
-from services.trainer.domain.validation import validate
+from services.trainer.domain.validation import Validation, validate
+from shared.contracts.records import Verdict
+from shared.contracts.terms import Horizon
 from shared.model.artifact import Card, Model, Outlook
+from shared.model.blend import Blend
 from shared.model.candles import Candles, view
 from shared.model.features import NAMES, SPEC
 from shared.model.forest import Forest
 from shared.model.linear import Linear
+from shared.model.trial import Trial
+
+#: Of what validation foretold, the newest rows that the next model is compared on: sixteen months
+#: of days. More would make the artifact larger and the comparison hardly sharper.
+_TRIAL_ROWS: Final = 500
 
 
-def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
-    """Train, judge, pack and check one symbol's model.
+def fit(job: FitJob, inputs: Inputs, progress: Progress) -> FitResult:
+    """Train, judge, pack and check one symbol's model, and compare it with the live one.
 
-    `candles` are packed rows, oldest first: those of the plan's window and `WARMUP` before it (see
-    `history.rows_to_read`). The same job, candles and libraries give the same bytes.
+    The candles are rows, oldest first: those of the plan's window and `WARMUP` before it (see
+    `history.rows_to_read`). The same job, candles and libraries give the same artifact.
 
     Raises:
         CandlesRefused: candles that no feature can be computed from.
@@ -30,7 +41,7 @@ def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
         Unsound: the model gives numbers that are not finite or not its boosters' own.
     """
     progress("features", 0.0)
-    rows = view(candles)
+    rows = view(inputs.candles)
     known = sample(job, rows)
     effort = effort_for(len(known.features), rounds=job.plan.rounds)
 
@@ -49,9 +60,10 @@ def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
         fitted = _fitted(known, learners, judged.rounds)
         progress("checking", 0.95)
         model = Model(
-            card=_card(job, rows, known, tuple(learner.name for learner in learners)),
+            card=_card(job, rows, known, judged, tuple(learner.name for learner in learners)),
             forest=_forest(fitted, effort.depth),
             linear=_linear(known),
+            trial=_trial(known, judged),
         )
         check_packed(model, fitted, known.features)
 
@@ -63,6 +75,7 @@ def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
         rows=len(known.features),
         candle_at_ms=model.card.candle_at_ms,
         libraries=model.card.libraries,
+        verdict=_verdict(known, judged, inputs.rival, job.live) if job.live else None,
     )
 
 
@@ -91,7 +104,25 @@ def _linear(known: Sample) -> Linear:
     return Linear(centre=study.centre, scale=study.scale, weights=np.stack(weights))
 
 
-def _card(job: FitJob, candles: Candles, known: Sample, names: tuple[str, ...]) -> Card:
+def _trial(known: Sample, judged: Validation) -> Trial:
+    newest = slice(-_TRIAL_ROWS, None)
+    return Trial(at=known.at[judged.unseen[newest]], p_up=judged.p_up[newest].astype(np.float32))
+
+
+def _verdict(known: Sample, judged: Validation, rival: bytes, live: str) -> Verdict:
+    rows = judged.unseen
+    unseen = Unseen(
+        at=known.at[rows],
+        features=known.features[rows],
+        truth=known.labels[rows],
+        p_up=judged.p_up,
+    )
+    return judge(unseen, known.horizons, rival, live)
+
+
+def _card(
+    job: FitJob, candles: Candles, known: Sample, judged: Validation, names: tuple[str, ...]
+) -> Card:
     return Card(
         symbol=job.symbol,
         timeframe=job.timeframe,
@@ -102,14 +133,16 @@ def _card(job: FitJob, candles: Candles, known: Sample, names: tuple[str, ...]) 
         features=NAMES,
         boosters=names,
         outlooks=tuple(
-            _outlook(horizon, returns)
-            for horizon, returns in zip(known.horizons, known.returns.T, strict=True)
+            _outlook(horizon, known.returns[:, place], judged.blend, place)
+            for place, horizon in enumerate(known.horizons)
         ),
         libraries=versions(),
     )
 
 
-def _outlook(horizon: int, returns: npt.NDArray[np.float64]) -> Outlook:
+def _outlook(
+    horizon: Horizon, returns: npt.NDArray[np.float64], blend: Blend, place: int
+) -> Outlook:
     risen = returns > 0.0
     low, high = np.quantile(returns, (0.1, 0.9))
     return Outlook(
@@ -118,6 +151,9 @@ def _outlook(horizon: int, returns: npt.NDArray[np.float64]) -> Outlook:
         mean_down_pct=_mean(returns[~risen]),
         low_pct=float(low),
         high_pct=float(high),
+        weights=tuple(blend.weights[place].tolist()),
+        slope=float(blend.slope[place]),
+        intercept=float(blend.intercept[place]),
     )
 
 

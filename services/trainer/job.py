@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from services.trainer.domain.jobs import FitJob, FitResult, Progress
+from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from shared.contracts import codec
 from shared.contracts.errors import AppError, Permanent
 from shared.contracts.events import (
@@ -16,8 +16,18 @@ from shared.contracts.events import (
     JobProgressed,
     JobStarted,
     ModelPromoted,
+    ModelRefused,
 )
-from shared.contracts.records import JobRecord, LockHolder, ModelRecord, Problem, RunRecord
+from shared.contracts.records import (
+    JobRecord,
+    LockHolder,
+    ModelRecord,
+    Problem,
+    RunRecord,
+    Verdict,
+    avg_roc_auc,
+    avg_roc_auc_null,
+)
 from shared.contracts.requests import JobOrder
 from shared.contracts.subjects import symbol_lock
 from shared.contracts.symbols import Symbol
@@ -50,7 +60,7 @@ class Candles(Protocol):
 
 class Pool(Protocol):
     async def run(
-        self, job: FitJob, candles: bytes, *, deadline_s: float, on_progress: Progress
+        self, job: FitJob, inputs: Inputs, *, deadline_s: float, on_progress: Progress
     ) -> FitResult:
         """Train in a child process.
 
@@ -60,7 +70,12 @@ class Pool(Protocol):
 
 
 class Registry(Protocol):
-    """The artifacts and the live models. Both may raise Unavailable."""
+    """The artifacts and the live models. Every verb may raise Unavailable."""
+
+    async def live_model(self, symbol: Symbol) -> ModelRecord | None: ...
+
+    async def artifact(self, model: ModelRecord) -> bytes:
+        """The model's artifact; empty where it is lost or damaged."""
 
     async def store(self, artifact: bytes) -> str:
         """Keep the artifact; its SHA-256."""
@@ -147,6 +162,9 @@ class Worker:
     async def _train(self, order: JobOrder, job: JobRecord, lease: Lease) -> None:
         result = await self._fit(order)
         sha256 = await self._registry.store(result.artifact)
+        if result.verdict and result.verdict.refused:
+            await self._refused(job, result, sha256, result.verdict)
+            return
         now = self._clock()
         model = _model(order, result, sha256, lease, now)
         replaced = await self._registry.promote(model)
@@ -160,9 +178,10 @@ class Worker:
                 previous_version=replaced.version if replaced else None,
                 token=model.token,
                 avg_roc_auc=model.avg_roc_auc,
+                avg_roc_auc_null=model.avg_roc_auc_null,
             )
         )
-        await self._succeeded(job, model)
+        await self._succeeded(job, result, now, model_version=model.version)
 
     async def _fit(self, order: JobOrder) -> FitResult:
         """Train in a child, telling of each stage that it enters."""
@@ -171,6 +190,8 @@ class Worker:
             entered.put_nowait(("reading", 0.0))
             rows = rows_to_read(order.timeframe, order.plan.days_back)
             candles = await self._candles.tail(order.symbol, order.timeframe, rows)
+            live = await self._registry.live_model(order.symbol)
+            rival = await self._registry.artifact(live) if live else b""
             return await self._pool.run(
                 FitJob(
                     symbol=order.symbol,
@@ -178,8 +199,9 @@ class Worker:
                     horizons=order.horizons,
                     mode=order.mode,
                     plan=order.plan,
+                    live=live.version if live else None,
                 ),
-                candles,
+                Inputs(candles=candles, rival=rival),
                 deadline_s=self._deadline_s,
                 on_progress=lambda stage, done: entered.put_nowait((stage, done)),
             )
@@ -215,24 +237,54 @@ class Worker:
         )
         return job
 
-    async def _succeeded(self, job: JobRecord, model: ModelRecord) -> None:
+    async def _refused(
+        self, job: JobRecord, result: FitResult, sha256: str, verdict: Verdict
+    ) -> None:
+        reason, now = _reason(verdict), self._clock()
+        log.warning("model refused", extra={"job_id": job.job_id, "reason": reason.message})
+        await self._outlet.emit(
+            ModelRefused(
+                id=f"model.refused:{job.job_id}:{sha256}",
+                at=now,
+                run_id=job.run_id,
+                symbol=job.symbol,
+                sha256=sha256,
+                reason=reason,
+                verdict=verdict,
+            )
+        )
+        await self._succeeded(job, result, now, refused=reason)
+
+    async def _succeeded(
+        self,
+        job: JobRecord,
+        result: FitResult,
+        now: datetime,
+        *,
+        model_version: str | None = None,
+        refused: Problem | None = None,
+    ) -> None:
         job = replace(
             job,
             status=Status.SUCCEEDED,
-            finished_at=model.created_at,
+            finished_at=now,
             progress_pct=100.0,
-            avg_roc_auc=model.avg_roc_auc,
-            model_version=model.version,
+            avg_roc_auc=avg_roc_auc(result.scores),
+            avg_roc_auc_null=avg_roc_auc_null(result.scores),
+            model_version=model_version,
+            refused=refused,
         )
         await self._outlet.emit(
             JobCompleted(
                 id=f"job.completed:{job.job_id}",
-                at=model.created_at,
+                at=now,
                 run_id=job.run_id,
                 symbol=job.symbol,
-                model_version=model.version,
+                model_version=job.model_version,
                 avg_roc_auc=job.avg_roc_auc,
+                avg_roc_auc_null=job.avg_roc_auc_null,
                 duration_s=job.duration_s or 0.0,
+                refused=job.refused,
             )
         )
         await self._book.keep_job(job)
@@ -289,4 +341,16 @@ def _model(
         rows=result.rows,
         scores=result.scores,
         libraries=result.libraries,
+        verdict=result.verdict,
+    )
+
+
+def _reason(verdict: Verdict) -> Problem:
+    return Problem(
+        code="worse_than_live",
+        message=(
+            f"worse than {verdict.live_version} on {verdict.rows} candles unknown to both: "
+            f"{verdict.excess:.4f} nats more log loss, above {verdict.excess_low:.4f} with 95 % "
+            f"confidence; {verdict.margin:g} is allowed"
+        ),
     )

@@ -10,7 +10,7 @@ golden file, for as long as the stream may hold it. Readers ignore fields they d
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from shared.contracts.records import LockHolder, Problem
+from shared.contracts.records import LockHolder, Problem, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Instant, Mode, Source, Timeframe
 
@@ -126,14 +126,16 @@ class JobProgressed(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCompleted(_Event):
-    """A job ended with a promoted model. From the worker."""
+    """A job ended with a promoted model, or with one that was `refused`. From the worker."""
 
     type: Literal["job.completed"] = "job.completed"
     run_id: str
     symbol: Symbol
-    model_version: str
+    model_version: str | None
     avg_roc_auc: float | None
+    avg_roc_auc_null: float | None
     duration_s: float
+    refused: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,22 @@ class ModelPromoted(_Event):
     previous_version: str | None
     token: int
     avg_roc_auc: float | None
+    avg_roc_auc_null: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRefused(_Event):
+    """A new model was worse than the live one, which stays. From the worker; for people.
+
+    The artifact is kept under its `sha256`.
+    """
+
+    type: Literal["model.refused"] = "model.refused"
+    run_id: str
+    symbol: Symbol
+    sha256: str
+    reason: Problem
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +235,7 @@ Event = (
     | JobFailed
     | JobSkipped
     | ModelPromoted
+    | ModelRefused
     | PredictionUpdated
     | CandlesUpdated
     | RequestRefused

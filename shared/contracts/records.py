@@ -3,11 +3,21 @@
 Times are aware and in UTC. A number that can be unknown is None, never NaN.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Direction, Horizon, Instant, Mode, Source, Status, Timeframe
+from shared.contracts.terms import (
+    ENSEMBLE,
+    Direction,
+    Horizon,
+    Instant,
+    Mode,
+    Source,
+    Status,
+    Timeframe,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +96,11 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """One symbol in a run. KV `evertrain_runs`, key `job.<run_id>.<symbol>`; owner: its worker."""
+    """One symbol in a run. KV `evertrain_runs`, key `job.<run_id>.<symbol>`; owner: its worker.
+
+    A job that succeeded has `model_version`, or, where its model was not let live, `refused`.
+    `avg_roc_auc_null`: see `ModelRecord`.
+    """
 
     job_id: str
     run_id: str
@@ -99,9 +113,11 @@ class JobRecord:
     finished_at: Instant | None = None
     progress_pct: float = 0.0
     avg_roc_auc: float | None = None
+    avg_roc_auc_null: float | None = None
     model_version: str | None = None
     worker: str | None = None
     error: Problem | None = None
+    refused: Problem | None = None
 
     @property
     def duration_s(self) -> float | None:
@@ -114,24 +130,58 @@ class JobRecord:
 class Score:
     """How one learner did on candles it had not seen, for one horizon.
 
-    `learner` is one of `LEARNERS` or `ensemble`. `rows` are the out-of-sample rows behind the
-    numbers; a ROC AUC is None where they hold one class only.
+    `learner` is one of `LEARNERS` or `ensemble`, which is what is served. `rows` are the
+    out-of-sample rows behind the numbers, `effective_rows` as many as do not share candles;
+    `up_share` of them rose, and `base_rate` is the accuracy of always naming the commoner class.
+    A ROC AUC is None where the rows hold one class only. `roc_auc_interval` holds it with 95 %
+    confidence; `roc_auc_null` and `roc_auc_null_high` are the mean and the 95 % quantile of what
+    the ensemble gets in markets that foretell nothing, over a window of this length.
     """
 
     horizon: Horizon
     learner: str
     roc_auc: float | None
+    roc_auc_interval: tuple[float, float] | None
+    roc_auc_null: float | None
+    roc_auc_null_high: float | None
     log_loss: float
+    brier: float
+    calibration_error: float
     accuracy: float
     base_rate: float
+    up_share: float
     rows: int
+    effective_rows: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A new model against the live one, on `rows` candles that neither knew when it spoke of them.
+
+    `excess` is how much more log loss the new one has, in nats per row, averaged over `horizons`;
+    the truth is more than `excess_low` with 95 % confidence. Where that is above `margin`, the new
+    model is refused. Where the two could not be compared, `note` says why, and it is not.
+    """
+
+    live_version: str
+    margin: float
+    horizons: tuple[Horizon, ...] = ()
+    rows: int = 0
+    excess: float | None = None
+    excess_low: float | None = None
+    note: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        return self.excess_low is not None and self.excess_low > self.margin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecord:
     """The live model of one symbol. KV `evertrain_models`, key `<symbol>`; owner: trainers.
 
-    `token` and `epoch` fence promotions: within one epoch the token only grows.
+    `token` and `epoch` fence promotions: within one epoch the token only grows. `verdict` is None
+    for a first model, which had no rival.
     """
 
     symbol: Symbol
@@ -149,14 +199,30 @@ class ModelRecord:
     rows: int
     scores: tuple[Score, ...]
     libraries: dict[str, str]
+    verdict: Verdict | None = None
 
     @property
     def avg_roc_auc(self) -> float | None:
-        """The mean over horizons of the ensemble's ROC AUC."""
-        known = [
-            s.roc_auc for s in self.scores if s.learner == "ensemble" and s.roc_auc is not None
-        ]
-        return sum(known) / len(known) if known else None
+        """The mean over horizons of the ensemble's ROC AUC. To be read beside its null."""
+        return avg_roc_auc(self.scores)
+
+    @property
+    def avg_roc_auc_null(self) -> float | None:
+        """What `avg_roc_auc` is on average in markets that foretell nothing, over such a window."""
+        return avg_roc_auc_null(self.scores)
+
+
+def avg_roc_auc(scores: Iterable[Score]) -> float | None:
+    return _mean(score.roc_auc for score in scores if score.learner == ENSEMBLE)
+
+
+def avg_roc_auc_null(scores: Iterable[Score]) -> float | None:
+    return _mean(score.roc_auc_null for score in scores if score.learner == ENSEMBLE)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

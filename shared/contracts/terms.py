@@ -14,6 +14,9 @@ Horizon = int
 
 LEARNERS: Final = ("xgboost", "lightgbm", "catboost", "basic")
 
+#: The name under which what is made of all learners is scored.
+ENSEMBLE: Final = "ensemble"
+
 
 class Timeframe(StrEnum):
     """The length of a candle."""

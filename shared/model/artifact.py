@@ -16,6 +16,7 @@ import math
 import struct
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final, NoReturn
 
@@ -25,8 +26,10 @@ import numpy.typing as npt
 from shared.contracts.errors import ArtifactRefused, InvalidSymbol
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Timeframe
+from shared.model.blend import Blend
 from shared.model.forest import MAX_DEPTH, Forest
 from shared.model.linear import Linear
+from shared.model.trial import Trial
 
 _MAGIC: Final = b"EVTMODEL"
 _LENGTH: Final = struct.Struct("<I")
@@ -51,7 +54,11 @@ _LINEAR: Final[dict[str, np.dtype[Any]]] = {
     "scale": np.dtype("<f8"),
     "weights": np.dtype("<f8"),
 }
-_ARRAYS: Final = _FOREST | _LINEAR
+_TRIAL: Final[dict[str, np.dtype[Any]]] = {
+    "at": np.dtype("<i8"),
+    "p_up": np.dtype("<f4"),
+}
+_ARRAYS: Final = _FOREST | _LINEAR | _TRIAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +66,9 @@ class Outlook:
     """What followed, over one horizon, in the training window. Returns in percent of the close.
 
     `mean_up_pct` and `mean_down_pct` are the mean returns of the rows that rose, and of those that
-    did not; `low_pct` and `high_pct` bound the middle 80 % of all. The probability served is
-    `sigmoid(slope * logit(mean of the learners) + intercept)`: 1 and 0 while uncalibrated.
+    did not; `low_pct` and `high_pct` bound the middle 80 % of all. `weights` are the learners', the
+    boosters in the card's order and the basic model last, `slope` and `intercept` the calibration:
+    see `Blend`.
     """
 
     horizon: Horizon
@@ -68,8 +76,9 @@ class Outlook:
     mean_down_pct: float
     low_pct: float
     high_pct: float
-    slope: float = 1.0
-    intercept: float = 0.0
+    weights: tuple[float, ...]
+    slope: float
+    intercept: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +111,16 @@ class Model:
     card: Card
     forest: Forest
     linear: Linear
+    trial: Trial
+
+    @cached_property
+    def blend(self) -> Blend:
+        outlooks = self.card.outlooks
+        return Blend(
+            weights=np.array([outlook.weights for outlook in outlooks]),
+            slope=np.array([outlook.slope for outlook in outlooks]),
+            intercept=np.array([outlook.intercept for outlook in outlooks]),
+        )
 
     def check(self) -> None:
         """Make sure that every forecast of this model is made of finite numbers.
@@ -112,6 +131,8 @@ class Model:
         horizons, features = len(self.card.outlooks), len(self.card.features)
         self.forest.check(groups=horizons * len(self.card.boosters), features=features)
         self.linear.check(horizons=horizons, features=features)
+        self.blend.check(horizons=horizons, learners=len(self.card.boosters) + 1)
+        self.trial.check(horizons=horizons)
 
 
 def encode(model: Model) -> bytes:
@@ -201,6 +222,7 @@ def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model
         card=_card(header),
         forest=Forest(depth=depth, **{name: arrays[name] for name in _FOREST}),
         linear=Linear(**{name: arrays[name] for name in _LINEAR}),
+        trial=Trial(**{name: arrays[name] for name in _TRIAL}),
     )
 
 
@@ -217,6 +239,8 @@ def _card(header: dict[str, Any]) -> Card:
         outlooks=tuple(_outlook(outlook) for outlook in header["outlooks"]),
         libraries={_text(k): _text(v) for k, v in header["libraries"].items()},
     )
+    if any(len(outlook.weights) != len(card.boosters) + 1 for outlook in card.outlooks):
+        raise ValueError("a weight too many or too few")
     if not (card.outlooks and card.features and card.boosters):
         raise ValueError("no horizon, no feature or no booster")
     if not all(a < b for a, b in pairwise((0, *card.horizons))):
@@ -225,8 +249,13 @@ def _card(header: dict[str, Any]) -> Card:
 
 
 def _outlook(fields: dict[str, Any]) -> Outlook:
-    numbers = {name: _number(value) for name, value in fields.items() if name != "horizon"}
-    return Outlook(horizon=_count(fields["horizon"]), **numbers)
+    fields = dict(fields)
+    horizon, weights = fields.pop("horizon"), fields.pop("weights")
+    return Outlook(
+        horizon=_count(horizon),
+        weights=tuple(map(_number, weights)),
+        **{name: _number(value) for name, value in fields.items()},
+    )
 
 
 def _count(value: object) -> int:
@@ -258,4 +287,5 @@ def _arrays_of(model: Model) -> dict[str, npt.NDArray[Any]]:
     """In the order and the layout of the file."""
     arrays = {name: getattr(model.forest, name) for name in _FOREST}
     arrays |= {name: getattr(model.linear, name) for name in _LINEAR}
+    arrays |= {name: getattr(model.trial, name) for name in _TRIAL}
     return {name: np.ascontiguousarray(array, _ARRAYS[name]) for name, array in arrays.items()}

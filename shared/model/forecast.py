@@ -13,6 +13,7 @@ from shared.model.artifact import Model, Outlook
 from shared.model.candles import Candles
 from shared.model.features import SPEC, Matrix, matrix
 from shared.model.history import WARMUP
+from shared.model.odds import sigmoid
 
 #: The learner that is not a booster.
 BASIC: Final = "basic"
@@ -20,8 +21,8 @@ BASIC: Final = "basic"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probabilities:
-    """That the close will be higher: `by_learner` [rows, horizons, learners], the boosters in the
-    card's order and the basic model last; `p_up` [rows, horizons], calibrated.
+    """That the close will be higher: `by_learner` [rows, horizons, learners], raw, the boosters in
+    the card's order and the basic model last; `p_up` [rows, horizons], blended and calibrated.
     """
 
     by_learner: npt.NDArray[np.float64]
@@ -57,29 +58,10 @@ def probabilities(model: Model, rows: Matrix) -> Probabilities:
     """
     if model.card.spec != SPEC:
         raise ArtifactRefused("the model reads other features than this version computes")
-    outlooks = model.card.outlooks
-    trees = model.forest.margins(rows).reshape(len(rows), len(outlooks), -1)
+    trees = model.forest.margins(rows).reshape(len(rows), len(model.card.outlooks), -1)
     margins = np.concatenate([trees, model.linear.margins(rows)[:, :, None]], axis=2)
     by_learner = sigmoid(margins)
-    slope = np.array([outlook.slope for outlook in outlooks])
-    intercept = np.array([outlook.intercept for outlook in outlooks])
-    return Probabilities(
-        by_learner=by_learner,
-        p_up=sigmoid(slope * logit(by_learner.mean(axis=2)) + intercept),
-    )
-
-
-def sigmoid(margin: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The probability of log-odds; beyond 40 it would round to certainty, so it stops there."""
-    result: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(margin, -40.0, 40.0)))
-    return result
-
-
-def logit(probability: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The inverse of `sigmoid`, for probabilities above 0 and below 1."""
-    inside = np.clip(probability, 1e-15, 1.0 - 1e-15)
-    result: npt.NDArray[np.float64] = np.log(inside / (1.0 - inside))
-    return result
+    return Probabilities(by_learner=by_learner, p_up=model.blend.p_up(by_learner))
 
 
 def _forecast(outlook: Outlook, p_up: float, by_learner: dict[str, float]) -> Forecast:

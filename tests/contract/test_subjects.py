@@ -26,6 +26,7 @@ EVENT_SUBJECTS = {
     "job.failed": "evertrain.event.job.failed.THYAO=2EIS",
     "job.skipped": "evertrain.event.job.skipped.BRK-B",
     "model.promoted": "evertrain.event.model.promoted.BTC_USDT",
+    "model.refused": "evertrain.event.model.refused.BTC_USDT",
     "prediction.updated": "evertrain.event.prediction.updated.BTC_USDT",
     "candles.updated": "evertrain.event.candles.updated.BTC_USDT",
     "request.refused": "evertrain.event.request.refused",

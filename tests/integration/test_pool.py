@@ -15,7 +15,7 @@ import pytest
 
 from services.trainer.adapters.pool import TrainingPool
 from services.trainer.domain.failures import Crashed, DeadlineExceeded, OutOfMemory, Unsound
-from services.trainer.domain.jobs import FitResult
+from services.trainer.domain.jobs import FitResult, Inputs
 from shared.contracts.errors import AppError, InvalidSymbol, NotEnoughHistory, TrainingFailed
 from shared.model.artifact import decode
 from tests.support.jobs import daily_job, job_for
@@ -23,7 +23,7 @@ from tests.support.markets import random_walk
 from tests.support.misbehaving import result
 from tests.support.trainer_to_be_killed import ENTRY
 
-CANDLES = random_walk(500).tobytes()
+INPUTS = Inputs(candles=random_walk(500).tobytes())
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is the kernel's")
 
@@ -42,7 +42,7 @@ async def _run(
         if pids is not None:
             pids.append(int(stage.removeprefix("pid ")))
 
-    return await pool.run(job_for(symbol), CANDLES, deadline_s=deadline_s, on_progress=hear)
+    return await pool.run(job_for(symbol), INPUTS, deadline_s=deadline_s, on_progress=hear)
 
 
 def _descendants() -> list[psutil.Process]:
@@ -68,7 +68,7 @@ async def _begun(pool: TrainingPool, symbol: str) -> tuple[asyncio.Task[FitResul
     def hear(stage: str, done: float) -> None:
         begun.set_result(int(stage.removeprefix("pid ")))
 
-    running = pool.run(job_for(symbol), CANDLES, deadline_s=30.0, on_progress=hear)
+    running = pool.run(job_for(symbol), INPUTS, deadline_s=30.0, on_progress=hear)
     return asyncio.create_task(running), await begun
 
 
@@ -90,7 +90,7 @@ async def _gone(pid: int, *, within_s: float = 5.0) -> None:
 
 
 async def test_a_result_arrives_as_the_child_gave_it(pool: TrainingPool) -> None:
-    assert await _run(pool, "GOOD") == result(job_for("GOOD"), CANDLES)
+    assert await _run(pool, "GOOD") == result(job_for("GOOD"), INPUTS)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ async def test_crashes_do_not_disturb_the_jobs_beside_them(pool: TrainingPool) -
         for symbol in ("SEGFAULT", "ABORT", "KILLED"):
             with pytest.raises(Crashed):
                 await _run(pool, symbol)
-    assert all(job.result() == result(job_for("SLOW"), CANDLES) for job in good)
+    assert all(job.result() == result(job_for("SLOW"), INPUTS) for job in good)
 
 
 async def test_the_loop_is_never_blocked(pool: TrainingPool) -> None:
@@ -208,7 +208,10 @@ async def test_the_loop_is_never_blocked(pool: TrainingPool) -> None:
 
     watching = asyncio.create_task(watch())
     await pool.run(
-        job_for("SLOW"), CANDLES * 200, deadline_s=30.0, on_progress=lambda stage, done: None
+        job_for("SLOW"),
+        Inputs(candles=INPUTS.candles * 200),
+        deadline_s=30.0,
+        on_progress=lambda stage, done: None,
     )
     watching.cancel()
     assert longest < 0.25
@@ -230,7 +233,7 @@ async def test_a_fork_server_that_died_idle_is_replaced_unnoticed(pool: Training
     (server,) = _descendants()
     server.kill()
     await _gone(server.pid)
-    assert await _run(pool, "GOOD") == result(job_for("GOOD"), CANDLES)
+    assert await _run(pool, "GOOD") == result(job_for("GOOD"), INPUTS)
 
 
 async def test_a_fork_server_that_cannot_start_says_so(capfd: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +270,7 @@ async def test_a_signal_to_the_whole_process_group_ends_no_job(
     job, _ = await _begun(pool, "SLOW")
     for process in _descendants():
         process.send_signal(signum)
-    assert await job == result(job_for("SLOW"), CANDLES)
+    assert await job == result(job_for("SLOW"), INPUTS)
 
 
 async def test_children_yield_to_everything_else_in_their_parents_session(
@@ -294,7 +297,7 @@ async def test_a_real_job_is_trained_in_a_child_that_the_parent_need_not_resembl
         assert "1 thread," in await pool.isolation()  # the libraries have started none
         trained = await pool.run(
             daily_job(horizons=(1, 3), rounds=20),
-            CANDLES,
+            INPUTS,
             deadline_s=60.0,
             on_progress=lambda stage, done: stages.append(stage),
         )

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from services.trainer.domain.jobs import FitJob, FitResult, Progress
+from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from services.trainer.settings import Settings
 from shared.contracts import codec
 from shared.contracts.errors import Fenced, Unavailable, UnknownSymbol
@@ -263,6 +263,12 @@ class MemoryRegistry:
         self.meanwhile()
         return name
 
+    async def live_model(self, symbol: Symbol) -> ModelRecord | None:
+        return self.live.get(symbol)
+
+    async def artifact(self, model: ModelRecord) -> bytes:
+        return self.artifacts.get(model.sha256, b"")
+
     async def promote(self, model: ModelRecord) -> ModelRecord | None:
         live = self.live.get(model.symbol)
         if live is not None and live.epoch == model.epoch and live.token >= model.token:
@@ -287,14 +293,16 @@ class SlowPool:
         self.seconds = seconds
         self.outcome: FitResult | Exception = fit_result()
         self.begun = 0
+        self.inputs: list[Inputs] = []
         #: The symbol, begin and end of each training that is over, on the loop's clock.
         self.trained: list[tuple[Symbol, float, float]] = []
 
     async def run(
-        self, job: FitJob, candles: bytes, *, deadline_s: float, on_progress: Progress
+        self, job: FitJob, inputs: Inputs, *, deadline_s: float, on_progress: Progress
     ) -> FitResult:
         loop = asyncio.get_running_loop()
         begun = loop.time()
+        self.inputs.append(inputs)
         self.begun += 1
         try:
             on_progress("fitting", 0.5)

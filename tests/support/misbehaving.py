@@ -10,21 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from services.trainer.domain.failures import Unsound
-from services.trainer.domain.jobs import FitJob, FitResult, Progress
+from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from shared.contracts.errors import InvalidSymbol, NotEnoughHistory
 from shared.contracts.records import Score
 
 
-def fit(job: FitJob, candles: bytes, progress: Progress) -> FitResult:
+def fit(job: FitJob, inputs: Inputs, progress: Progress) -> FitResult:
     progress(f"pid {os.getpid()}", 0.0)
     DEEDS[job.symbol](job)
-    return result(job, candles)
+    return result(job, inputs)
 
 
-def result(job: FitJob, candles: bytes) -> FitResult:
+def result(job: FitJob, inputs: Inputs) -> FitResult:
     """An artifact that is the candles themselves."""
     return FitResult(
-        artifact=candles,
+        artifact=inputs.candles,
         horizons=job.horizons,
         dropped=(),
         scores=(
@@ -32,13 +32,20 @@ def result(job: FitJob, candles: bytes) -> FitResult:
                 horizon=1,
                 learner="basic",
                 roc_auc=None,
+                roc_auc_interval=None,
+                roc_auc_null=None,
+                roc_auc_null_high=None,
                 log_loss=0.7,
+                brier=0.25,
+                calibration_error=0.0,
                 accuracy=0.5,
                 base_rate=0.5,
+                up_share=0.5,
                 rows=10,
+                effective_rows=10.0,
             ),
         ),
-        rows=len(candles) // 48,
+        rows=len(inputs.candles) // 48,
         candle_at_ms=0,
         libraries={"none": "0"},
     )

@@ -8,6 +8,7 @@ from shared.model.artifact import Card, Model, Outlook
 from shared.model.features import NAMES, SPEC
 from shared.model.forest import Forest
 from shared.model.linear import Linear
+from shared.model.trial import Trial
 
 BOOSTERS = ("xgboost", "lightgbm", "catboost")
 
@@ -36,6 +37,9 @@ def made_up_model(
                     mean_down_pct=-1.0,
                     low_pct=-2.0,
                     high_pct=2.5,
+                    weights=(0.25, 0.25, 0.25, 0.25),
+                    slope=1.0,
+                    intercept=0.0,
                 )
                 for horizon in horizons
             ),
@@ -53,5 +57,9 @@ def made_up_model(
             centre=rng.normal(0.0, 0.1, features),
             scale=rng.uniform(0.5, 2.0, features),
             weights=rng.normal(0.0, 0.1, (len(horizons), 1 + features)),
+        ),
+        trial=Trial(
+            at=1_704_067_200_000 - 900_000 * np.arange(20, 0, -1),
+            p_up=rng.uniform(0.4, 0.6, (20, len(horizons))).astype(np.float32),
         ),
     )

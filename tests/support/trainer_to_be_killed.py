@@ -5,6 +5,7 @@ import sys
 from typing import NoReturn
 
 from services.trainer.adapters.pool import TrainingPool
+from services.trainer.domain.jobs import Inputs
 from tests.support.jobs import job_for
 
 ENTRY = "tests.support.misbehaving:fit"
@@ -16,7 +17,9 @@ async def main() -> NoReturn:
         def tell(stage: str, done: float) -> None:
             print(stage.removeprefix("pid "), flush=True)  # noqa: T201, the test reads it
 
-        await pool.run(job_for(sys.argv[1]), b"", deadline_s=3600.0, on_progress=tell)
+        await pool.run(
+            job_for(sys.argv[1]), Inputs(candles=b""), deadline_s=3600.0, on_progress=tell
+        )
     raise AssertionError("the endless job has ended")
 
 

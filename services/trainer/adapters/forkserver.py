@@ -35,11 +35,11 @@ from typing import Final, NoReturn
 from services.trainer.adapters import frames
 from services.trainer.adapters.frames import Kind
 from services.trainer.domain.failures import Crashed, OutOfMemory
-from services.trainer.domain.jobs import FitJob, FitResult, Progress
+from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from shared.contracts.errors import AppError
 from shared.runtime.process import die_with_parent
 
-Entry = Callable[[FitJob, bytes, Progress], FitResult]
+Entry = Callable[[FitJob, Inputs, Progress], FitResult]
 
 WARM: Final = b"W"
 FORK: Final = b"F"
@@ -158,22 +158,22 @@ def _work(connection: socket.socket, entry: Entry, memory_mb: int) -> NoReturn:
     code = 1
     try:
         job = frames.decode_job(frames.receive(connection, Kind.JOB))
-        candles = frames.receive(connection, Kind.CANDLES)
-        connection.sendall(_answer(connection, entry, memory_mb, job, candles))
+        inputs = frames.decode_inputs(frames.receive(connection, Kind.INPUTS))
+        connection.sendall(_answer(connection, entry, memory_mb, job, inputs))
         code = 0
     finally:
         os._exit(code)
 
 
 def _answer(
-    connection: socket.socket, entry: Entry, memory_mb: int, job: FitJob, candles: bytes
+    connection: socket.socket, entry: Entry, memory_mb: int, job: FitJob, inputs: Inputs
 ) -> bytes:
     def progress(stage: str, done: float) -> None:
         connection.sendall(frames.frame(Kind.PROGRESS, frames.encode_progress(stage, done)))
 
     _cap_memory(memory_mb)
     try:
-        result = entry(job, candles, progress)
+        result = entry(job, inputs, progress)
         return frames.frame(Kind.RESULT, frames.encode_result(result))
     except Exception as exc:  # noqa: BLE001, the outcome of the job, whatever it is
         _uncap_memory()

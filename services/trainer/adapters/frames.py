@@ -1,7 +1,7 @@
 """What a trainer and its training child say to each other: frames over a socket, no pickle.
 
 A frame is its kind (1 byte), the length of its payload (4 bytes, little-endian) and the payload.
-The trainer sends JOB and CANDLES; the child answers with any number of PROGRESS and one RESULT or
+The trainer sends JOB and INPUTS; the child answers with any number of PROGRESS and one RESULT or
 ERROR. The child is not trusted: everything it says is bounded and checked.
 """
 
@@ -9,13 +9,13 @@ import json
 import socket
 import struct
 from asyncio import StreamReader
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from enum import IntEnum
 from typing import Any, Final
 
-from services.trainer.domain.jobs import FitJob, FitResult
+from services.trainer.domain.jobs import FitJob, FitResult, Inputs
 from shared.contracts.errors import AppError
-from shared.contracts.records import Score, TrainingPlan
+from shared.contracts.records import Score, TrainingPlan, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Timeframe
 
@@ -28,7 +28,7 @@ _MAX_PAYLOAD: Final = 80 << 20
 
 class Kind(IntEnum):
     JOB = 1
-    CANDLES = 2
+    INPUTS = 2
     PROGRESS = 3
     RESULT = 4
     ERROR = 5
@@ -87,14 +87,31 @@ def encode_job(job: FitJob) -> bytes:
 
 
 def decode_job(payload: bytes) -> FitJob:
-    fields = json.loads(payload)
+    said = json.loads(payload)
     return FitJob(
-        symbol=Symbol(fields["symbol"]),
-        timeframe=Timeframe(fields["timeframe"]),
-        horizons=tuple(fields["horizons"]),
-        mode=Mode(fields["mode"]),
-        plan=TrainingPlan(**fields["plan"]),
+        symbol=Symbol(said["symbol"]),
+        timeframe=Timeframe(said["timeframe"]),
+        horizons=tuple(said["horizons"]),
+        mode=Mode(said["mode"]),
+        plan=TrainingPlan(**said["plan"]),
+        live=said["live"],
     )
+
+
+def encode_inputs(inputs: Inputs) -> bytes:
+    """Each behind its length."""
+    parts = (getattr(inputs, field.name) for field in fields(Inputs))
+    return b"".join(piece for part in parts for piece in (_LENGTH.pack(len(part)), part))
+
+
+def decode_inputs(payload: bytes) -> Inputs:
+    parts, start = {}, 0
+    for field in fields(Inputs):
+        (length,) = _LENGTH.unpack_from(payload, start)
+        start += _LENGTH.size
+        parts[field.name] = payload[start : start + length]
+        start += length
+    return Inputs(**parts)
 
 
 def encode_progress(stage: str, done: float) -> bytes:
@@ -112,15 +129,16 @@ def decode_progress(payload: bytes) -> tuple[str, float]:
 
 def encode_result(result: FitResult) -> bytes:
     """The length of the JSON, the JSON of all fields but the artifact, the artifact."""
-    fields = {
+    said = {
         "horizons": result.horizons,
         "dropped": result.dropped,
         "scores": [asdict(score) for score in result.scores],
         "rows": result.rows,
         "candle_at_ms": result.candle_at_ms,
         "libraries": result.libraries,
+        "verdict": asdict(result.verdict) if result.verdict else None,
     }
-    text = _json(fields)
+    text = _json(said)
     return b"".join([_LENGTH.pack(len(text)), text, result.artifact])
 
 
@@ -129,18 +147,28 @@ def decode_result(payload: bytes) -> FitResult:
     try:
         (length,) = _LENGTH.unpack_from(payload)
         end = _LENGTH.size + length
-        fields = json.loads(payload[_LENGTH.size : end])
+        said = json.loads(payload[_LENGTH.size : end])
         return FitResult(
             artifact=payload[end:],
-            horizons=tuple(map(int, fields["horizons"])),
-            dropped=tuple(map(int, fields["dropped"])),
-            scores=tuple(Score(**score) for score in fields["scores"]),
-            rows=int(fields["rows"]),
-            candle_at_ms=int(fields["candle_at_ms"]),
-            libraries=dict(fields["libraries"]),
+            horizons=tuple(map(int, said["horizons"])),
+            dropped=tuple(map(int, said["dropped"])),
+            scores=tuple(map(_score, said["scores"])),
+            rows=int(said["rows"]),
+            candle_at_ms=int(said["candle_at_ms"]),
+            libraries=dict(said["libraries"]),
+            verdict=_verdict(said["verdict"]),
         )
     except (struct.error, ValueError, TypeError, KeyError, RecursionError) as exc:
         raise Garbled(f"result: {exc!r}") from exc
+
+
+def _score(said: dict[str, Any]) -> Score:
+    interval = said["roc_auc_interval"]
+    return Score(**said | {"roc_auc_interval": interval and tuple(map(float, interval))})
+
+
+def _verdict(said: dict[str, Any] | None) -> Verdict | None:
+    return Verdict(**said | {"horizons": tuple(map(int, said["horizons"]))}) if said else None
 
 
 def encode_error(error: AppError) -> bytes:

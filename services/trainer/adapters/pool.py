@@ -18,7 +18,7 @@ from services.trainer.adapters import frames
 from services.trainer.adapters.forkserver import FORK, NUMBER, WARM
 from services.trainer.adapters.frames import Garbled, Kind
 from services.trainer.domain.failures import Crashed, DeadlineExceeded
-from services.trainer.domain.jobs import FitJob, FitResult, Progress
+from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from shared.contracts.errors import TrainingFailed
 from shared.runtime.tasks import stopped_within
 
@@ -70,7 +70,7 @@ class TrainingPool:
             await self._server.close()
 
     async def run(
-        self, job: FitJob, candles: bytes, *, deadline_s: float, on_progress: Progress
+        self, job: FitJob, inputs: Inputs, *, deadline_s: float, on_progress: Progress
     ) -> FitResult:
         """Train in a child process, once there is room for it.
 
@@ -85,7 +85,7 @@ class TrainingPool:
             async with server.child() as child:
                 try:
                     async with asyncio.timeout(deadline_s):
-                        return await child.train(job, candles, on_progress)
+                        return await child.train(job, inputs, on_progress)
                 except TimeoutError as exc:
                     raise DeadlineExceeded(
                         f"the training took longer than {deadline_s:g} s and was ended"
@@ -236,7 +236,7 @@ class _Child:
         self._pid: int | None = None
         self._status: int | None = None
 
-    async def train(self, job: FitJob, candles: bytes, on_progress: Progress) -> FitResult:
+    async def train(self, job: FitJob, inputs: Inputs, on_progress: Progress) -> FitResult:
         """Hand the job over and hear the child out.
 
         Raises:
@@ -244,7 +244,7 @@ class _Child:
         """
         self._pid = await self._number()
         self._writer.write(frames.frame(Kind.JOB, frames.encode_job(job)))
-        self._writer.write(frames.frame(Kind.CANDLES, candles))
+        self._writer.write(frames.frame(Kind.INPUTS, frames.encode_inputs(inputs)))
         try:
             return await self._hear(on_progress)
         except Garbled as exc:

@@ -19,6 +19,17 @@ class KvRegistry:
         self._models = Bucket(connection, subjects.MODELS)
         self._artifacts = Artifacts(connection)
 
+    async def live_model(self, symbol: Symbol) -> ModelRecord | None:
+        entry = await self._models.get(symbol.token)
+        return codec.decode(entry.value, ModelRecord) if entry else None
+
+    async def artifact(self, model: ModelRecord) -> bytes:
+        """The model's artifact; empty where it is lost or damaged."""
+        try:
+            return await self._artifacts.get(model.sha256)
+        except (NotFound, ArtifactRefused):
+            return b""
+
     async def store(self, artifact: bytes) -> str:
         return await self._artifacts.put(artifact)
 

@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from services.trainer.domain.learners import Labels, Probabilities
 from shared.model.features import Matrix
-from shared.model.forecast import BASIC, sigmoid
+from shared.model.forecast import BASIC
 from shared.model.linear import standardised
+from shared.model.odds import sigmoid
 
 #: Precision of the prior on a standardised weight: one standard deviation moves the odds by 10 %.
 _RIDGE: Final = 100.0

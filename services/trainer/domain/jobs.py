@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.contracts.records import Score, TrainingPlan
+from shared.contracts.records import Score, TrainingPlan, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Timeframe
 
@@ -13,13 +13,26 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitJob:
-    """One symbol to train. `mode` says how; the plan says on how much."""
+    """One symbol to train. `mode` says how, the plan on how much; `live` is the version of the
+    model that the new one would replace.
+    """
 
     symbol: Symbol
     timeframe: Timeframe
     horizons: tuple[Horizon, ...]
     mode: Mode
     plan: TrainingPlan
+    live: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The bytes that a job is given: packed candles, and the artifact of the live model, empty
+    where there is none that can be read.
+    """
+
+    candles: bytes
+    rival: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +41,7 @@ class FitResult:
 
     `rows` are the labelled rows it was fitted on; `candle_at_ms` is the open time of the newest
     candle it was given. `dropped` are horizons asked for that the history is too short for.
+    `verdict` is None where there is no live model.
     """
 
     artifact: bytes
@@ -37,3 +51,4 @@ class FitResult:
     rows: int
     candle_at_ms: int
     libraries: dict[str, str]
+    verdict: Verdict | None = None

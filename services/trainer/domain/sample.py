@@ -19,10 +19,11 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """`features` [rows, features], `returns` in percent and `labels` [rows, horizons], all known:
-    rows whose longest horizon is not over yet are not in it.
+    """`at` [rows], open times in ms; `features` [rows, features]; `returns` in percent and
+    `labels` [rows, horizons], all known: rows whose longest horizon is not over yet are not in it.
     """
 
+    at: npt.NDArray[np.int64]
     features: Matrix
     returns: npt.NDArray[np.float64]
     labels: npt.NDArray[np.float32]
@@ -46,6 +47,7 @@ def sample(job: FitJob, candles: Candles) -> Sample:
     known = len(close) - horizons[-1]
     returns = returns_ahead(close, horizons)[:known]
     return Sample(
+        at=candles["at"][WARMUP:][window][:known],
         features=features[:known],
         returns=returns,
         labels=rises(returns),

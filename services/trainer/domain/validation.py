@@ -6,21 +6,31 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from services.trainer.domain.blending import blended
+from services.trainer.domain.chance import chance
 from services.trainer.domain.folds import Fold
 from services.trainer.domain.learners import Learner
 from services.trainer.domain.sample import Sample
 from services.trainer.domain.scores import score
 from shared.contracts.records import Score
+from shared.contracts.terms import ENSEMBLE
+from shared.model.blend import Blend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """`scores` of every learner and of their mean, `ensemble`, for every horizon; `rounds`
-    [horizons, learners] are those to give the final fit.
+    """What came of it. `unseen` are the rows of the test blocks, and `p_up` [those, horizons] what
+    was foretold of them with the weights and the calibration that were known by then; `scores` are
+    every learner's, and those of `p_up` as `ensemble`, for every horizon.
+
+    For the final model: `rounds` [horizons, learners], and the blend that all test blocks bear out.
     """
 
+    unseen: npt.NDArray[np.intp]
+    p_up: npt.NDArray[np.float64]
     scores: tuple[Score, ...]
     rounds: npt.NDArray[np.int64]
+    blend: Blend
 
 
 def validate(
@@ -37,10 +47,15 @@ def validate(
         judged.append(foreseen)
         kept.append(best)
         done(number / len(sample.folds))
-    unseen = np.concatenate([np.arange(len(sample.labels))[fold.test] for fold in sample.folds])
+    unseen = np.concatenate([np.arange(fold.test.start, fold.test.stop) for fold in sample.folds])
+    by_learner = np.concatenate(judged)
+    p_up = np.concatenate(_as_served(sample, judged))
     return Validation(
-        scores=_scores(sample, learners, sample.labels[unseen], np.concatenate(judged)),
+        unseen=unseen,
+        p_up=p_up,
+        scores=_scores(sample, learners, sample.labels[unseen], by_learner, p_up),
         rounds=np.ceil(np.mean(kept, axis=0) * 1.1).astype(np.int64),
+        blend=blended(by_learner, sample.labels[unseen], sample.horizons),
     )
 
 
@@ -62,16 +77,35 @@ def _judge(
     return foreseen, best
 
 
+def _as_served(
+    sample: Sample, judged: list[npt.NDArray[np.float64]]
+) -> list[npt.NDArray[np.float64]]:
+    """What each fold's ensemble would have said: blended by what the folds before it had shown, as
+    far as their labels were known when its test block began.
+    """
+    _, horizons, learners = judged[0].shape
+    served = [Blend.plain(horizons=horizons, learners=learners).p_up(judged[0])]
+    first = sample.folds[0].test.start
+    for number, fold in enumerate(sample.folds[1:], 1):
+        known = fold.test.start - sample.horizons[-1]
+        past = np.concatenate(judged[:number])[: max(known - first, 0)]
+        truth = sample.labels[first : first + len(past)]
+        served.append(blended(past, truth, sample.horizons).p_up(judged[number]))
+    return served
+
+
 def _scores(
     sample: Sample,
     learners: tuple[Learner, ...],
     truth: npt.NDArray[np.float32],
-    foreseen: npt.NDArray[np.float64],
+    by_learner: npt.NDArray[np.float64],
+    p_up: npt.NDArray[np.float64],
 ) -> tuple[Score, ...]:
-    names = (*(learner.name for learner in learners), "ensemble")
-    everyone = np.concatenate([foreseen, foreseen.mean(axis=2, keepdims=True)], axis=2)
+    names = (*(learner.name for learner in learners), ENSEMBLE)
+    everyone = np.concatenate([by_learner, p_up[:, :, None]], axis=2)
+    by_chance = [chance(len(truth), horizon) for horizon in sample.horizons]
     return tuple(
-        score(horizon, name, truth[:, row], everyone[:, row, column])
+        score(horizon, name, truth[:, row], everyone[:, row, column], chance=by_chance[row])
         for row, horizon in enumerate(sample.horizons)
         for column, name in enumerate(names)
     )

@@ -45,10 +45,19 @@ def _with_header(**changes: Any) -> bytes:
     return _signed(header.encode(), _arrays())
 
 
+def _with_outlook(**changes: Any) -> list[dict[str, Any]]:
+    outlooks: list[dict[str, Any]] = _header()["outlooks"]
+    return [outlooks[0] | changes, *outlooks[1:]]
+
+
+def _parts(one: Model, other: Model) -> tuple[tuple[Any, Any], ...]:
+    return tuple((getattr(one, n), getattr(other, n)) for n in ("forest", "linear", "trial"))
+
+
 def _same(one: Model, other: Model) -> bool:
     return one.card == other.card and all(
         np.array_equal(getattr(ours, field.name), getattr(theirs, field.name))
-        for ours, theirs in ((one.forest, other.forest), (one.linear, other.linear))
+        for ours, theirs in _parts(one, other)
         for field in dataclasses.fields(ours)
     )
 
@@ -161,6 +170,11 @@ def _refused_or_finite(data: bytes) -> None:
         {"outlooks": []},
         {"outlooks": _header()["outlooks"][::-1]},
         {"outlooks": [_header()["outlooks"][0] | {"slope": 1e300}]},
+        {"outlooks": _with_outlook(slope=-1.0)},
+        {"outlooks": _with_outlook(intercept=1e3)},
+        {"outlooks": _with_outlook(weights=[0.5, 0.5])},
+        {"outlooks": _with_outlook(weights=[0.5, 0.5, 0.5, -0.5])},
+        {"outlooks": _with_outlook(weights=[0.5, 0.5, 0.5, 0.5])},
         {"candle_at_ms": True},
         {"libraries": [1]},
     ],

@@ -6,8 +6,9 @@ import pytest
 from shared.contracts.errors import ArtifactRefused, NotEnoughHistory
 from shared.contracts.terms import LEARNERS, Direction, Timeframe
 from shared.model.features import matrix
-from shared.model.forecast import forecast, logit, probabilities, sigmoid
+from shared.model.forecast import forecast, probabilities
 from shared.model.history import MIN_WINDOW, WARMUP, rows_to_read
+from shared.model.odds import logit, sigmoid
 from tests.support.markets import random_walk
 from tests.support.models import made_up_model
 

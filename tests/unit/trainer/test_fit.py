@@ -7,7 +7,7 @@ import pytest
 
 from services.trainer.domain import packing
 from services.trainer.domain.failures import Unsound
-from services.trainer.domain.jobs import FitResult
+from services.trainer.domain.jobs import FitResult, Inputs
 from services.trainer.domain.learners import effort_for
 from services.trainer.fit import fit
 from shared.contracts.errors import CandlesRefused, NotEnoughHistory
@@ -24,18 +24,20 @@ JOB = daily_job(horizons=(1, 3, 30), rounds=30)
 
 def _fit(candles: Candles, horizons: tuple[int, ...] = (1, 3, 30)) -> FitResult:
     return fit(
-        daily_job(horizons=horizons, min_days=1, rounds=30), candles.tobytes(), lambda *_: None
+        daily_job(horizons=horizons, min_days=1, rounds=30),
+        Inputs(candles=candles.tobytes()),
+        lambda *_: None,
     )
 
 
 @pytest.fixture(scope="module")
 def fitted() -> FitResult:
-    return fit(JOB, random_walk(ROWS).tobytes(), lambda *_: None)
+    return fit(JOB, Inputs(candles=random_walk(ROWS).tobytes()), lambda *_: None)
 
 
 def test_the_same_candles_give_the_same_bytes(fitted: FitResult) -> None:
-    assert fit(JOB, random_walk(ROWS).tobytes(), lambda *_: None) == fitted
-    assert fit(JOB, random_walk(ROWS, seed=1).tobytes(), lambda *_: None) != fitted
+    assert fit(JOB, Inputs(candles=random_walk(ROWS).tobytes()), lambda *_: None) == fitted
+    assert fit(JOB, Inputs(candles=random_walk(ROWS, seed=1).tobytes()), lambda *_: None) != fitted
 
 
 def test_a_model_says_what_it_is(fitted: FitResult) -> None:
@@ -61,7 +63,11 @@ def test_every_learner_and_their_ensemble_are_scored_on_every_horizon(fitted: Fi
 
 def test_stages_are_told_in_order_with_growing_progress() -> None:
     told: list[tuple[str, float]] = []
-    fit(JOB, random_walk(ROWS).tobytes(), lambda stage, done: told.append((stage, done)))
+    fit(
+        JOB,
+        Inputs(candles=random_walk(ROWS).tobytes()),
+        lambda stage, done: told.append((stage, done)),
+    )
     assert list(dict(told)) == ["features", "validating", "fitting", "checking"]
     assert [done for _, done in told] == sorted(done for _, done in told)
     assert all(0.0 <= done <= 1.0 for _, done in told)

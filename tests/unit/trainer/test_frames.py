@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from services.trainer.adapters import frames
 from services.trainer.adapters.frames import Garbled, Kind
 from services.trainer.domain.failures import OutOfMemory
+from services.trainer.domain.jobs import Inputs
 from shared.contracts.errors import AppError, InvalidSymbol, NotEnoughHistory
 from tests.support.jobs import daily_job, job_for
 from tests.support.misbehaving import result
@@ -21,9 +22,15 @@ def test_a_job_crosses_unchanged() -> None:
     assert frames.decode_job(frames.encode_job(job)) == job
 
 
+@given(st.binary(), st.binary())
+def test_inputs_cross_unchanged(candles: bytes, rival: bytes) -> None:
+    inputs = Inputs(candles=candles, rival=rival)
+    assert frames.decode_inputs(frames.encode_inputs(inputs)) == inputs
+
+
 @given(st.binary())
 def test_a_result_crosses_unchanged(artifact: bytes) -> None:
-    given_result = result(job_for("GOOD"), artifact)
+    given_result = result(job_for("GOOD"), Inputs(candles=artifact))
     assert frames.decode_result(frames.encode_result(given_result)) == given_result
 
 
@@ -71,8 +78,8 @@ def test_the_child_takes_only_the_frame_that_is_due() -> None:
     with ours, theirs:
         ours.sendall(frames.frame(Kind.JOB, b"job") + frames.frame(Kind.JOB, b"again"))
         assert frames.receive(theirs, Kind.JOB) == b"job"
-        with pytest.raises(Garbled, match="CANDLES was due"):
-            frames.receive(theirs, Kind.CANDLES)
+        with pytest.raises(Garbled, match="INPUTS was due"):
+            frames.receive(theirs, Kind.INPUTS)
 
 
 def test_a_trainer_that_is_gone_is_the_end_of_the_input() -> None:

@@ -10,7 +10,7 @@ from services.trainer.domain.boosters import CatBoost, LightGBM, XGBoost
 from services.trainer.domain.failures import Unsound
 from services.trainer.domain.learners import Effort
 from shared.model.features import Matrix
-from shared.model.forecast import sigmoid
+from shared.model.odds import sigmoid
 
 DEPTH = 4
 EFFORT = Effort(depth=DEPTH, bins=32, rounds=40)

@@ -8,6 +8,7 @@ import pytest
 from services.trainer import fit as fitting
 from services.trainer.domain.basic import Basic
 from services.trainer.domain.boosters import boosters
+from services.trainer.domain.jobs import Inputs
 from services.trainer.domain.learners import BoosterLearner, Effort, effort_for
 from services.trainer.domain.sample import Sample, sample
 from services.trainer.domain.validation import Validation, validate
@@ -69,5 +70,5 @@ def test_bins_of_the_validation_know_only_the_first_training_window(
             yield learners
 
     monkeypatch.setattr(fitting, "boosters", watched)
-    fitting.fit(JOB, CANDLES.tobytes(), lambda *_: None)
+    fitting.fit(JOB, Inputs(candles=CANDLES.tobytes()), lambda *_: None)
     assert seen == [len(SAMPLE.folds[0].train), len(SAMPLE.features)]
