@@ -47,6 +47,8 @@ class Runs(Protocol):
 
     async def unfinished(self) -> list[RunRecord]: ...
 
+    async def outcomes(self) -> dict[Status, int]: ...
+
     async def attempts(self) -> dict[Symbol, datetime]: ...
 
 
@@ -146,7 +148,6 @@ class Answers:
         latest = await self._runs.runs(RunsRequest(limit=20))
         lock = await self._lock.holder()
         current = _current(await self._runs.unfinished(), lock)
-        jobs = await self._runs.jobs(JobsRequest(limit=1000))
         training = [schedule for schedule in self._schedules if schedule.name in set(Mode)]
         return TrainingStatus(
             enabled=self._enabled,
@@ -157,7 +158,7 @@ class Answers:
             else None,
             lock=lock,
             coverage=coverage(self._universe, self._models, self._policy.max_age, now),
-            success_rate=success_rate(jobs),
+            success_rate=success_rate(await self._runs.outcomes()),
         )
 
 

@@ -223,3 +223,9 @@ async def test_readers_and_the_follower_do_not_block_each_other(view: RunView) -
             group.create_task(take(view, job))
             group.create_task(view.jobs(JobsRequest(limit=10)))
     assert len(await view.jobs(JobsRequest(limit=1000))) == 100
+
+
+async def test_outcomes_count_the_jobs_by_how_they_stand(view: RunView) -> None:
+    await take(view, *jobs(3, Status.SUCCEEDED))
+    await take(view, job_record(symbols(1)[0], Status.FAILED, run_id="full-2"))
+    assert await view.outcomes() == {Status.SUCCEEDED: 3, Status.FAILED: 1}

@@ -145,6 +145,16 @@ class RunView:
         )
         return [codec.decode(row, RunRecord) for row in rows]
 
+    async def outcomes(self) -> dict[Status, int]:
+        """How many of the newest thousand jobs stand how."""
+        query = """
+            SELECT status, count(*) FROM
+                (SELECT status FROM jobs ORDER BY created_at DESC, job_id DESC LIMIT 1000)
+            GROUP BY status
+        """
+        async with self._database.execute(query) as found:
+            return {Status(status): count async for status, count in found}
+
     async def attempts(self) -> dict[Symbol, datetime]:
         """When the last job of each symbol ended."""
         query = """

@@ -52,8 +52,7 @@ def current_run(run: RunRecord, jobs: Sequence[JobRecord], now: datetime) -> Cur
     )
 
 
-def success_rate(jobs: Sequence[JobRecord]) -> float | None:
+def success_rate(outcomes: Mapping[Status, int]) -> float | None:
     """Of the jobs that ended with a model or without one, how many with one."""
-    done = sum(job.status is Status.SUCCEEDED for job in jobs)
-    failed = sum(job.status is Status.FAILED for job in jobs)
+    done, failed = outcomes.get(Status.SUCCEEDED, 0), outcomes.get(Status.FAILED, 0)
     return round(done / (done + failed), 4) if done + failed else None

@@ -1,3 +1,4 @@
+from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
@@ -59,6 +60,9 @@ class Runs:
 
     async def unfinished(self) -> list[RunRecord]:
         return [run for run in reversed(self.records) if not run.status.final]
+
+    async def outcomes(self) -> dict[Status, int]:
+        return Counter(job.status for job in self.job_records)
 
     async def attempts(self) -> dict[Symbol, datetime]:
         return {job.symbol: job.finished_at for job in self.job_records if job.finished_at}
