@@ -177,7 +177,9 @@ def _door(settings: Settings, listener: socket.socket) -> Door:
 
 
 def _address(listener: socket.socket) -> str:
+    """Where a browser on this machine finds it, whatever it listens on."""
     host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
