@@ -117,20 +117,16 @@ class Bucket:
     async def entries(self, pattern: str = ">") -> list[Entry]:
         """The live entries whose keys match, in the order in which they were last written."""
         found: dict[str, Entry] = {}
-        try:
-            async with (
-                asyncio.timeout(_LISTED_WITHIN_S),
-                contextlib.aclosing(self._watch_until_reconnect(pattern)) as changes,
-            ):
-                async for change in changes:
-                    if isinstance(change, CaughtUp):
-                        return list(found.values())
-                    found.pop(change.key, None)  # it was written again, and goes to the end
-                    if isinstance(change, Entry):
-                        found[change.key] = change
-        except _UNANSWERED as exc:
-            raise Unavailable(f"NATS does not answer for {self.name}") from exc
-        raise Unavailable(f"NATS went away while {self.name} was read")
+        for change in await self._read(pattern, api.DeliverPolicy.LAST_PER_SUBJECT):
+            found.pop(change.key, None)  # it was written again, and goes to the end
+            if isinstance(change, Entry):
+                found[change.key] = change
+        return list(found.values())
+
+    async def history(self, key: str) -> list[Entry]:
+        """The values of a key that the bucket keeps, oldest first."""
+        changes = await self._read(key, api.DeliverPolicy.ALL)
+        return [change for change in changes if isinstance(change, Entry)]
 
     async def watch(self, pattern: str = ">") -> AsyncGenerator[Change]:
         """Everything that matches, then CaughtUp, then every change, for ever.
@@ -140,7 +136,8 @@ class Bucket:
         """
         for delay in backoff(0.05, most=2.0):
             try:
-                async with contextlib.aclosing(self._watch_until_reconnect(pattern)) as changes:
+                changes = self._watch_until_reconnect(pattern, api.DeliverPolicy.LAST_PER_SUBJECT)
+                async with contextlib.aclosing(changes):
                     async for change in changes:
                         yield change
             except _UNANSWERED:
@@ -179,7 +176,25 @@ class Bucket:
             raise Unavailable(f"NATS does not answer for {self.name}") from exc
         return ack.seq
 
-    async def _watch_until_reconnect(self, pattern: str) -> AsyncGenerator[Change]:
+    async def _read(self, pattern: str, policy: api.DeliverPolicy) -> list[Entry | Removed]:
+        """What is in the bucket now."""
+        found: list[Entry | Removed] = []
+        try:
+            async with (
+                asyncio.timeout(_LISTED_WITHIN_S),
+                contextlib.aclosing(self._watch_until_reconnect(pattern, policy)) as changes,
+            ):
+                async for change in changes:
+                    if isinstance(change, CaughtUp):
+                        return found
+                    found.append(change)
+        except _UNANSWERED as exc:
+            raise Unavailable(f"NATS does not answer for {self.name}") from exc
+        raise Unavailable(f"NATS went away while {self.name} was read")
+
+    async def _watch_until_reconnect(
+        self, pattern: str, policy: api.DeliverPolicy
+    ) -> AsyncGenerator[Change]:
         arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
 
         async def arrive(message: Msg) -> None:
@@ -187,7 +202,7 @@ class Bucket:
 
         with self._connection.on_reconnect(lambda: arrived.put_nowait(None)):
             async with asyncio.timeout(_TIMEOUT_S):
-                subscription = await self._subscribe(pattern, arrive)
+                subscription = await self._subscribe(pattern, policy, arrive)
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
                     behind = await _anything_to_deliver(subscription)
@@ -203,14 +218,14 @@ class Bucket:
                     await subscription.unsubscribe()
 
     async def _subscribe(
-        self, pattern: str, arrive: Callable[[Msg], Awaitable[None]]
+        self, pattern: str, policy: api.DeliverPolicy, arrive: Callable[[Msg], Awaitable[None]]
     ) -> JetStreamContext.PushSubscription:
         return await self._connection.js.subscribe(
             self._prefix + pattern,
             stream=self._stream,
             cb=arrive,
             ordered_consumer=True,
-            deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT,
+            deliver_policy=policy,
         )
 
     def _change(self, message: Msg) -> Entry | Removed:

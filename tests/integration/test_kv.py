@@ -292,3 +292,14 @@ async def test_entries_name_a_key_once_however_often_it_is_written(
         keys = [entry.key for entry in await bucket.entries()]
         assert len(keys) == len(set(keys)) == 200
     await writer
+
+
+async def test_a_bucket_with_history_gives_the_old_values_back_oldest_first(
+    connection: Connection,
+) -> None:
+    models = Bucket(connection, subjects.MODELS)
+    for value in (b"1", b"2", b"3"):
+        await models.put("AAPL", value)
+    await models.put("IBM", b"other")
+    assert [entry.value for entry in await models.history("AAPL")] == [b"1", b"2", b"3"]
+    assert await models.history("MSFT") == []

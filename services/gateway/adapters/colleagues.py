@@ -16,6 +16,7 @@ from shared.contracts.records import (
     CandleSummary,
     JobRecord,
     LockHolder,
+    ModelRecord,
     Prediction,
     RunRecord,
     TrainingStatus,
@@ -45,6 +46,7 @@ class BusColleagues:
         self._connection = connection
         self._publisher = publisher
         self._locks = Bucket(connection, subjects.LOCKS)
+        self._models = Bucket(connection, subjects.MODELS)
 
     @property
     def reachable(self) -> bool:
@@ -78,6 +80,11 @@ class BusColleagues:
         return await rpc.ask(
             self._connection, "evertrain.scheduler.candles", CandlesRequest(), list[CandleSummary]
         )
+
+    async def promotions(self, symbol: Symbol) -> list[ModelRecord]:
+        self._check()
+        kept = await self._models.history(symbol.token)
+        return [codec.decode(entry.value, ModelRecord) for entry in kept]
 
     async def request_training(
         self,

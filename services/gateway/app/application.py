@@ -15,7 +15,7 @@ from services.gateway.app.context import Context
 from services.gateway.app.guard import Guard, Observe
 from services.gateway.app.openapi import document
 from services.gateway.domain.access import Door
-from services.gateway.domain.models import ModelView
+from services.gateway.domain.models import ModelPage, ModelView
 from services.gateway.domain.problems import problem, problem_of
 from shared.contracts.errors import AppError
 from shared.contracts.records import (
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _SHAPES = (
     CandleSummary,
     JobRecord,
+    ModelPage,
     ModelView,
     Prediction,
     Ranked,

@@ -7,6 +7,7 @@ from services.gateway.domain.copies import Copies
 from shared.contracts.records import (
     CandleSummary,
     JobRecord,
+    ModelRecord,
     Prediction,
     RunRecord,
     TrainingStatus,
@@ -33,6 +34,9 @@ class Colleagues(Protocol):
     async def runs(self, request: RunsRequest) -> list[RunRecord]: ...
 
     async def candles(self) -> list[CandleSummary]: ...
+
+    async def promotions(self, symbol: Symbol) -> list[ModelRecord]:
+        """Those of this symbol that are kept, oldest first."""
 
     async def request_training(
         self,

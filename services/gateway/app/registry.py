@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers
-from services.gateway.domain.models import ModelView, view
+from services.gateway.domain.models import ModelPage, ModelView, page_of, view
 from shared.contracts.errors import NotReady, Unavailable
 from shared.contracts.records import Universe
 from shared.contracts.symbols import Symbol
@@ -34,16 +34,17 @@ def routes(context: Context) -> APIRouter:
 
     @router.get(
         "/models/{symbol:path}",
-        responses=answers(ModelView, "unknown_symbol", "invalid_symbol", "no_model"),
+        responses=answers(ModelPage, "unknown_symbol", "invalid_symbol", "no_model"),
     )
     async def model(symbol: str) -> Response:
-        """The live model of one symbol."""
+        """The live model of one symbol, and those that were live before it."""
         asked = Symbol.from_path(symbol)
         context.copies.check_symbol(asked)
         record = context.copies.models.get(asked)
         if record is None:
             raise NotReady(f"there is no model of {asked} yet; a training run makes one")
-        return json_response(view(record, context.clock()))
+        kept = await context.colleagues.promotions(asked) if context.colleagues.reachable else []
+        return json_response(page_of(record, kept, context.clock()))
 
     @router.get("/symbols", responses=answers(Universe, "unavailable"))
     async def symbols() -> Response:

@@ -1,6 +1,7 @@
 """A live model, as the registry shows it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from shared.contracts.records import ModelRecord, Score, Verdict
@@ -32,6 +33,47 @@ class ModelView:
     sha256: str
     libraries: dict[str, str]
     verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastModel:
+    """A model that was live once."""
+
+    version: str
+    created_at: datetime
+    mode: Mode
+    run_id: str
+    token: int
+    avg_roc_auc: float | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPage(ModelView):
+    """`history`: what was live before it, as far as that is kept, newest first."""
+
+    history: tuple[PastModel, ...]
+
+
+def page_of(record: ModelRecord, kept: Sequence[ModelRecord], now: datetime) -> ModelPage:
+    """`kept` are the promotions of this symbol, oldest first, `record` itself among them."""
+    shown = view(record, now)
+    past = [model for model in reversed(kept) if model.version != record.version]
+    return ModelPage(
+        **{field.name: getattr(shown, field.name) for field in fields(shown)},
+        history=tuple(
+            PastModel(
+                version=model.version,
+                created_at=model.created_at,
+                mode=model.mode,
+                run_id=model.run_id,
+                token=model.token,
+                avg_roc_auc=model.avg_roc_auc,
+                sha256=model.sha256,
+            )
+            for model in past
+        ),
+    )
 
 
 def view(record: ModelRecord, now: datetime) -> ModelView:

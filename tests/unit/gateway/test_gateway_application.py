@@ -24,6 +24,7 @@ from shared.contracts.records import (
     Coverage,
     JobRecord,
     LockHolder,
+    ModelRecord,
     Prediction,
     RunRecord,
     TrainingStatus,
@@ -81,6 +82,7 @@ class Office:
     fresh: Prediction | Exception | None = None
     locked: bool = False
     asked: list[Any] = field(default_factory=list)
+    kept: list[ModelRecord] = field(default_factory=list)
 
     async def prediction(self, symbol: Symbol) -> Prediction:
         self.asked.append(symbol)
@@ -109,6 +111,10 @@ class Office:
                 symbol=BTC, timeframe=Timeframe.M15, first=AT, last=AT, rows=1, gaps=0, lag_s=0.0
             )
         ]
+
+    async def promotions(self, symbol: Symbol) -> list[ModelRecord]:
+        self._check()
+        return self.kept
 
     async def request_training(self, mode: Mode, **request: Any) -> str:
         self._check()
@@ -332,6 +338,17 @@ async def test_models_are_listed_newest_first_page_by_page(site: Site) -> None:
     assert [m["version"] for m in (await site.get(following)).json()] == ["v3"]
     shown = (await site.get("/models/THYAO.IS")).json()
     assert (shown["age_days"], shown["metrics"]["1"]["basic"]["roc_auc"]) == (2.0, 0.55)
+
+
+async def test_a_model_is_shown_with_those_that_were_live_before_it(site: Site) -> None:
+    old, older = (model(BTC, at=AT - timedelta(days=n), version=f"v{n}") for n in (1, 2))
+    live = model(BTC, at=AT, version="v0")
+    site.copies.models.put(live)
+    site.office.kept = [older, old, live]
+    shown = (await site.get("/models/BTC_USDT")).json()
+    assert (shown["version"], [m["version"] for m in shown["history"]]) == ("v0", ["v1", "v2"])
+    site.office.reachable = False
+    assert (await site.get("/models/BTC_USDT")).json()["history"] == []
 
 
 async def test_a_trigger_queues_a_run_and_says_where_to_look(site: Site) -> None:
