@@ -58,7 +58,8 @@ def probabilities(model: Model, rows: Matrix) -> Probabilities:
     """
     if model.card.spec != SPEC:
         raise ArtifactRefused("the model reads other features than this version computes")
-    trees = model.forest.margins(rows).reshape(len(rows), len(model.card.outlooks), -1)
+    shape = (len(rows), len(model.card.outlooks), len(model.card.boosters))
+    trees = model.forest.margins(rows).reshape(shape)
     margins = np.concatenate([trees, model.linear.margins(rows)[:, :, None]], axis=2)
     by_learner = sigmoid(margins)
     return Probabilities(by_learner=by_learner, p_up=model.blend.p_up(by_learner))

@@ -15,14 +15,16 @@ def lower_bound(differences: npt.NDArray[np.float64], block: int) -> float | Non
     """What the true mean exceeds with 95 % confidence, by Student's t over the means of whole
     blocks of `block` rows, the newest; None where there are fewer than `MIN_BLOCKS`.
 
-    Rows that are neighbours share the candles of their labels; blocks as long as a label looks
-    ahead share them with one neighbour only, and but in part.
+    Rows that are neighbours share the candles of their labels. Blocks as long as a label looks
+    ahead share some with the next block only; where labels overlap in full, the means of two such
+    blocks correlate by 1/4, which makes the variance of the whole mean larger by half.
     """
     blocks = len(differences) // block
     if blocks < MIN_BLOCKS:
         return None
     means = differences[-blocks * block :].reshape(blocks, block).mean(axis=1)
-    error = float(means.std(ddof=1)) / np.sqrt(blocks)
+    shared = 1.5 if block > 1 else 1.0
+    error = float(means.std(ddof=1)) * np.sqrt(shared / blocks)
     return float(means.mean() - _student(blocks - 1) * error)
 
 

@@ -42,7 +42,8 @@ def judge(unseen: Unseen, horizons: tuple[Horizon, ...], artifact: bytes, live: 
     try:
         rival = decode(artifact)
         if rival.card.horizons != horizons:
-            return _unjudged(live, f"it has other horizons: {rival.card.horizons}")
+            its = ", ".join(map(str, rival.card.horizons))
+            return _unjudged(live, f"it has other horizons: {its}")
         rows, theirs = _foretold(rival, unseen)
     except ArtifactRefused as exc:
         return _unjudged(live, str(exc))

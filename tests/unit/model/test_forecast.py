@@ -62,3 +62,8 @@ def test_a_model_of_other_features_is_refused() -> None:
 def test_a_training_reads_its_days_and_the_warm_up_and_never_a_useless_few() -> None:
     assert rows_to_read(Timeframe.M15, 180) == 180 * 96 + WARMUP
     assert rows_to_read(Timeframe.D1, 90) == MIN_WINDOW + WARMUP
+
+
+def test_no_rows_give_no_probabilities() -> None:
+    none = probabilities(MODEL, matrix(CANDLES)[:0])
+    assert (none.p_up.shape, none.by_learner.shape) == ((0, 3), (0, 3, 4))
