@@ -1,0 +1,33 @@
+"""How much is measured."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The defaults are those of `make bench`; a smaller plan shows that a benchmark runs.
+
+    `daily_rows` and `quarter_rows` are the windows that jobs learn from, of daily and of
+    quarter-hourly candles, with up to `rounds` boosting rounds. `turns` is how often each pair is
+    repeated; `slow_symbols` how many symbols the loop that is slow on purpose trains; `jobs` how
+    many are trained one after another to see whether memory grows; `messages` how many go over the
+    bus per turn; `cold` how many symbols are served from cold.
+
+    A whole run is over `symbols` symbols of `timeframe`, each with a window of `rows`.
+    """
+
+    candles: Path | None = None
+    daily_rows: int = 730
+    quarter_rows: int = 17_000
+    rounds: int = 200
+    slow_rounds: int = 300
+    turns: int = 5
+    slow_symbols: int = 2
+    jobs: int = 20
+    messages: int = 300
+    cold: int = 545
+    lease_ttl_s: int = 15
+    symbols: int = 505
+    timeframe: str = "1d"
+    rows: int = 730
