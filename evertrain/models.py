@@ -11,7 +11,7 @@ from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.contracts import codec, subjects
 from shared.contracts.errors import NotFound
-from shared.contracts.records import ModelRecord
+from shared.contracts.records import ModelRecord, Verdict
 from shared.contracts.symbols import Symbol
 
 
@@ -35,7 +35,7 @@ def show_models(models: Sequence[ModelRecord], out: Console, now: datetime) -> N
     if not models:
         out.print("no models yet: `evertrain train --mode quick` makes them")
         return
-    columns = ("Symbol", "Version", "Age", "Mode", "ROC AUC", "Rows", "kB", "Horizons")
+    columns = ("Symbol", "Version", "Age", "Mode", "ROC AUC", "by chance", "Rows", "kB", "Horizons")
     rows = (
         (
             model.symbol,
@@ -43,13 +43,15 @@ def show_models(models: Sequence[ModelRecord], out: Console, now: datetime) -> N
             age(model.created_at, now),
             model.mode,
             score(model.avg_roc_auc),
+            score(model.avg_roc_auc_null),
             model.rows,
             round(model.size / 1000),
             _horizons(model),
         )
         for model in models
     )
-    out.print(table(*columns, rows=rows, numbers=("Age", "ROC AUC", "Rows", "kB")))
+    numbers = ("Age", "ROC AUC", "by chance", "Rows", "kB")
+    out.print(table(*columns, rows=rows, numbers=numbers))
 
 
 def show_model(model: ModelRecord, out: Console, now: datetime) -> None:
@@ -61,17 +63,34 @@ def show_model(model: ModelRecord, out: Console, now: datetime) -> None:
         "horizons": _horizons(model),
         "artifact": f"{model.size} bytes, sha256 {model.sha256}",
         "libraries": ", ".join(f"{name} {at}" for name, at in sorted(model.libraries.items())),
+        "gate": _gate(model.verdict),
     }
     out.print(model.symbol)
     for name, value in facts.items():
         out.print(f"  {name:<10} {value}")
-    columns = ("Horizon", "Learner", "ROC AUC", "Log loss", "Accuracy", "Base rate", "Rows")
+    columns = (
+        "Horizon",
+        "Learner",
+        "ROC AUC",
+        "95 %",
+        "by chance",
+        "Log loss",
+        "Brier",
+        "Calibration error",
+        "Accuracy",
+        "Base rate",
+        "Rows",
+    )
     rows = (
         (
             s.horizon,
             s.learner,
             score(s.roc_auc),
+            "-".join(map(score, s.roc_auc_interval or ())),
+            score(s.roc_auc_null),
             score(s.log_loss),
+            score(s.brier),
+            score(s.calibration_error),
             score(s.accuracy),
             score(s.base_rate),
             s.rows,
@@ -79,6 +98,17 @@ def show_model(model: ModelRecord, out: Console, now: datetime) -> None:
         for s in model.scores
     )
     out.print(table(*columns, rows=rows, numbers={*columns} - {"Learner"}))
+
+
+def _gate(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "the first model: there was none to compare it with"
+    if verdict.excess is None:
+        return f"not compared with {verdict.live_version}: {verdict.note}"
+    return (
+        f"{verdict.excess:+.4f} nats of log loss against {verdict.live_version}, "
+        f"on {verdict.rows} candles unknown to both"
+    )
 
 
 def _horizons(model: ModelRecord) -> str:

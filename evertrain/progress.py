@@ -45,6 +45,12 @@ class Progress:
         return sorted(failed, key=lambda job: job.symbol)
 
     @property
+    def refused(self) -> list[JobRecord]:
+        """Those whose new model was worse than the live one, which stays; by symbol."""
+        refused = [job for job in self.jobs.values() if job.refused]
+        return sorted(refused, key=lambda job: job.symbol)
+
+    @property
     def training(self) -> list[Symbol]:
         running = [job.symbol for job in self.jobs.values() if job.status is Status.RUNNING]
         return sorted(running)

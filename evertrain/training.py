@@ -166,6 +166,11 @@ def _summary(run: RunRecord, progress: Progress, out: Console) -> Exit:
             (job.symbol, job.error.message if job.error else None) for job in progress.failed
         )
         out.print(table("Failed", "Reason", rows=reasons))
+    if progress.refused:
+        reasons = (
+            (job.symbol, job.refused.message if job.refused else None) for job in progress.refused
+        )
+        out.print(table("Kept its old model", "Reason", rows=reasons))
     if run.check and run.check.missing:
         out.print(f"still without a sound model: {', '.join(run.check.missing)}")
     return Exit.DONE if run.status is Status.SUCCEEDED else Exit.PARTLY

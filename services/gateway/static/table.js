@@ -71,6 +71,7 @@ function drawRow(cells, tracked) {
   cells.age.classList.toggle("stale", Boolean(prediction?.stale));
   cells.model.title = model ? `version ${model.model_version}` : "";
   put(cells.auc, format.decimal(model?.avg_roc_auc, 3));
+  cells.auc.title = model?.avg_roc_auc_null == null ? "" : `${format.decimal(model.avg_roc_auc_null, 3)} would be chance`;
   drawState(cells.state, tracked);
 }
 

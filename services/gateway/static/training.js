@@ -100,8 +100,8 @@ function drawCoverage(status) {
 export function drawJobs() {
   jobs.replaceChildren(...store.jobs.map((job) => {
     const row = document.createElement("tr");
-    const outcome = job.error ? `${job.status}: ${job.error.code}` : job.status;
-    const cells = [job.symbol, outcome, job.mode, job.avg_roc_auc == null ? "" : `AUC ${job.avg_roc_auc.toFixed(3)}`,
+    const outcome = job.error ? `${job.status}: ${job.error.code}` : job.refused ? "refused" : job.status;
+    const cells = [job.symbol, outcome, job.mode, auc(job),
       job.duration_s == null ? "" : format.span(job.duration_s), `${format.since(job.finished_at ?? job.started_at ?? job.created_at)} ago`];
     cells.forEach((text, number) => {
       const cell = document.createElement("td");
@@ -110,7 +110,13 @@ export function drawJobs() {
       if (number >= 4) cell.classList.add("n");
       row.append(cell);
     });
-    if (job.error) row.title = job.error.message;
+    if (job.error ?? job.refused) row.title = (job.error ?? job.refused).message;
     return row;
   }));
+}
+
+function auc(job) {
+  if (job.avg_roc_auc == null) return "";
+  const byChance = job.avg_roc_auc_null == null ? "" : ` (${job.avg_roc_auc_null.toFixed(3)} by chance)`;
+  return `AUC ${job.avg_roc_auc.toFixed(3)}${byChance}`;
 }

@@ -16,6 +16,11 @@ _TOLERANCE: Final = 1e-5
 
 _CHECKED_ROWS: Final = 256
 
+#: What one model may cost those who serve it: the size of its file, and its trees, which decide how
+#: long a forecast takes (so many, two milliseconds).
+_MOST_BYTES: Final = 16 << 20
+_MOST_TREES: Final = 100_000
+
 
 def check_packed(model: Model, fitted: list[list[Booster]], features: Matrix) -> None:
     """Compare the packed boosters, [horizons][boosters], with the libraries' own code, on rows
@@ -41,9 +46,16 @@ def sound_artifact(model: Model) -> bytes:
     """The model's file, read back once.
 
     Raises:
-        Unsound: a number in it is not finite or beyond reason, so that a reader would refuse it.
+        Unsound: a number in it is not finite or beyond reason, so that a reader would refuse it;
+            or it is too large, or too slow.
     """
+    trees = len(model.forest.leaf)
+    if trees > _MOST_TREES:
+        raise Unsound(f"{trees} trees; a model may have {_MOST_TREES}")
     try:
-        return encode(model)
+        artifact = encode(model)
     except ArtifactRefused as exc:
         raise Unsound(f"the model cannot be served: {exc}") from exc
+    if len(artifact) > _MOST_BYTES:
+        raise Unsound(f"a file of {len(artifact)} bytes; a model's may have {_MOST_BYTES}")
+    return artifact

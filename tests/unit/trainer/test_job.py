@@ -18,8 +18,14 @@ from shared.contracts.errors import (
     TrainingFailed,
     Unavailable,
 )
-from shared.contracts.events import JobCompleted, JobFailed, JobProgressed, ModelPromoted
-from shared.contracts.records import JobRecord, LockHolder
+from shared.contracts.events import (
+    JobCompleted,
+    JobFailed,
+    JobProgressed,
+    ModelPromoted,
+    ModelRefused,
+)
+from shared.contracts.records import JobRecord, LockHolder, Verdict
 from shared.contracts.subjects import symbol_lock
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Status
@@ -33,6 +39,7 @@ from tests.support.coordination import (
     RecordingOutlet,
     SlowPool,
     Story,
+    fit_result,
     job_order,
     job_record,
     loop_clock,
@@ -277,3 +284,76 @@ async def test_a_job_is_never_given_up_while_somebody_trains_it() -> None:
         with pytest.raises(LeaseTaken):
             await house.take(attempt=21, name="trainer-b")
     assert house.job.status is Status.SUCCEEDED
+
+
+WORSE = Verdict(
+    live_version="before",
+    margin=0.005,
+    horizons=(1, 3),
+    rows=500,
+    excess=0.031,
+    excess_low=0.015,
+)
+
+
+def _refusing_house() -> House:
+    house = House()
+    house.registry.live[SYMBOL] = model_record(SYMBOL, token=0, version="before")
+    house.pool.outcome = replace(fit_result(), verdict=WORSE)
+    return house
+
+
+async def test_a_model_that_is_worse_than_the_live_one_does_not_replace_it() -> None:
+    house = _refusing_house()
+    await house.take()
+    assert house.registry.live[SYMBOL].version == "before"
+    assert b"model" in house.registry.artifacts.values()
+
+
+async def test_a_refusal_is_a_job_that_succeeded_without_a_version_and_says_why() -> None:
+    house = _refusing_house()
+    await house.take()
+    job = house.job
+    assert (job.status, job.model_version, job.error) == (Status.SUCCEEDED, None, None)
+    assert job.refused is not None
+    assert job.refused.code == "worse_than_live"
+    assert "before on 500 candles" in job.refused.message
+    assert "0.0310 nats" in job.refused.message
+
+
+async def test_a_refusal_is_told_with_its_numbers() -> None:
+    house = _refusing_house()
+    await house.take()
+    assert house.outlet.types[-2:] == ["model.refused", "job.completed"]
+    refused, completed = house.outlet.events[-2:]
+    assert isinstance(refused, ModelRefused)
+    assert refused.verdict == WORSE
+    assert refused.sha256 in house.registry.artifacts
+    assert isinstance(completed, JobCompleted)
+    assert (completed.model_version, completed.refused) == (None, refused.reason)
+
+
+async def test_a_promoted_model_keeps_the_verdict_that_let_it_pass() -> None:
+    house = _refusing_house()
+    better = replace(WORSE, excess=-0.02, excess_low=-0.05)
+    house.pool.outcome = replace(fit_result(), verdict=better)
+    await house.take()
+    assert house.registry.live[SYMBOL].verdict == better
+    assert house.job.refused is None
+
+
+async def test_a_job_is_given_the_live_models_artifact_to_be_compared_with() -> None:
+    house = House()
+    live = model_record(SYMBOL, token=0, version="before")
+    house.registry.live[SYMBOL] = live
+    house.registry.artifacts[live.sha256] = b"the live one"
+    await house.take()
+    assert house.pool.inputs[0].rival == b"the live one"
+
+
+async def test_a_live_model_whose_artifact_is_lost_does_not_stop_the_training() -> None:
+    house = House()
+    house.registry.live[SYMBOL] = model_record(SYMBOL, token=0, version="before")
+    await house.take()
+    assert house.pool.inputs[0].rival == b""
+    assert house.registry.live[SYMBOL].version != "before"

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from services.trainer.domain import soundness
 from services.trainer.domain.boosters import Constant
 from services.trainer.domain.failures import Unsound
 from services.trainer.domain.learners import Booster
@@ -59,3 +60,17 @@ def test_a_model_with_a_number_beyond_reason_is_unsound(number: float) -> None:
     wrong = dataclasses.replace(model, linear=dataclasses.replace(model.linear, weights=weights))
     with pytest.raises(Unsound, match="cannot be served"):
         sound_artifact(wrong)
+
+
+def test_a_model_that_would_be_slow_to_ask_is_unsound(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = _constants()
+    monkeypatch.setattr(soundness, "_MOST_TREES", len(model.forest.leaf) - 1)
+    with pytest.raises(Unsound, match="trees; a model may have"):
+        sound_artifact(model)
+
+
+def test_a_model_whose_file_is_too_large_is_unsound(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = _constants()
+    monkeypatch.setattr(soundness, "_MOST_BYTES", len(encode(model)) - 1)
+    with pytest.raises(Unsound, match="bytes; a model's may have"):
+        sound_artifact(model)
