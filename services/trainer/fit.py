@@ -1,5 +1,6 @@
 """From candles to a sound model: what a training child does, and nothing else."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -11,13 +12,16 @@ from services.trainer.domain.boosters import boosters, versions
 from services.trainer.domain.gate import Unseen, judge
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from services.trainer.domain.learners import Booster, BoosterLearner, effort_for
-from services.trainer.domain.sample import Sample, sample
+from services.trainer.domain.natives import encode_base
+from services.trainer.domain.outlooks import outlook
+from services.trainer.domain.sample import Sample, check_days, sample
 from services.trainer.domain.soundness import check_packed, sound_artifact
+from services.trainer.domain.updates import base_for, update
 from services.trainer.domain.validation import Validation, validate
+from shared.contracts.errors import ArtifactRefused
 from shared.contracts.records import Verdict
-from shared.contracts.terms import Horizon
-from shared.model.artifact import Card, Model, Outlook
-from shared.model.blend import Blend
+from shared.contracts.terms import Mode
+from shared.model.artifact import Card, Model
 from shared.model.candles import Candles, view
 from shared.model.features import NAMES, SPEC
 from shared.model.forest import Forest
@@ -33,7 +37,8 @@ def fit(job: FitJob, inputs: Inputs, progress: Progress) -> FitResult:
     """Train, judge, pack and check one symbol's model, and compare it with the live one.
 
     The candles are rows, oldest first: those of the plan's window and `WARMUP` before it (see
-    `history.rows_to_read`). The same job, candles and libraries give the same artifact.
+    `history.rows_to_read`). The same job, inputs and libraries give the same artifact. A job that
+    is to update a base which it cannot start from trains in full instead.
 
     Raises:
         CandlesRefused: candles that no feature can be computed from.
@@ -41,7 +46,19 @@ def fit(job: FitJob, inputs: Inputs, progress: Progress) -> FitResult:
         Unsound: the model gives numbers that are not finite or not its boosters' own.
     """
     progress("features", 0.0)
-    rows = view(inputs.candles)
+    candles = view(inputs.candles)
+    if job.mode is not Mode.INCREMENTAL:
+        return _full(job, candles, inputs.rival, progress)
+    check_days(job, candles)
+    try:
+        base = base_for(job, candles, inputs.base)
+    except ArtifactRefused as exc:
+        result = _full(replace(job, mode=Mode.FULL), candles, inputs.rival, progress)
+        return replace(result, note=f"trained in full: {exc}")
+    return update(job, candles, base, inputs.rival, progress)
+
+
+def _full(job: FitJob, rows: Candles, rival: bytes, progress: Progress) -> FitResult:
     known = sample(job, rows)
     effort = effort_for(len(known.features), rounds=job.plan.rounds)
 
@@ -67,15 +84,20 @@ def fit(job: FitJob, inputs: Inputs, progress: Progress) -> FitResult:
         )
         check_packed(model, fitted, known.features)
 
+        natives = [[booster.native() for booster in each] for each in fitted]
+
+    artifact = sound_artifact(model)
     return FitResult(
-        artifact=sound_artifact(model),
+        artifact=artifact,
+        mode=job.mode,
+        native=encode_base(artifact, effort, judged.scores, natives),
         horizons=known.horizons,
         dropped=tuple(h for h in job.horizons if h not in known.horizons),
         scores=judged.scores,
         rows=len(known.features),
         candle_at_ms=model.card.candle_at_ms,
         libraries=model.card.libraries,
-        verdict=_verdict(known, judged, inputs.rival, job.live) if job.live else None,
+        verdict=_verdict(known, judged, rival, job.live) if job.live else None,
     )
 
 
@@ -133,29 +155,8 @@ def _card(
         features=NAMES,
         boosters=names,
         outlooks=tuple(
-            _outlook(horizon, known.returns[:, place], judged.blend, place)
+            outlook(horizon, known.returns[:, place], judged.blend, place)
             for place, horizon in enumerate(known.horizons)
         ),
         libraries=versions(),
     )
-
-
-def _outlook(
-    horizon: Horizon, returns: npt.NDArray[np.float64], blend: Blend, place: int
-) -> Outlook:
-    risen = returns > 0.0
-    low, high = np.quantile(returns, (0.1, 0.9))
-    return Outlook(
-        horizon=horizon,
-        mean_up_pct=_mean(returns[risen]),
-        mean_down_pct=_mean(returns[~risen]),
-        low_pct=float(low),
-        high_pct=float(high),
-        weights=tuple(blend.weights[place].tolist()),
-        slope=float(blend.slope[place]),
-        intercept=float(blend.intercept[place]),
-    )
-
-
-def _mean(returns: npt.NDArray[np.float64]) -> float:
-    return float(returns.mean()) if len(returns) else 0.0

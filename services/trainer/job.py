@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
+from services.trainer.domain.descent import Descent, after
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from shared.contracts import codec
 from shared.contracts.errors import AppError, Permanent
@@ -31,7 +32,7 @@ from shared.contracts.records import (
 from shared.contracts.requests import JobOrder
 from shared.contracts.subjects import symbol_lock
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Status, Timeframe
+from shared.contracts.terms import Mode, Status, Timeframe
 from shared.model.history import rows_to_read
 from shared.runtime.clock import Clock, from_ms
 from shared.runtime.lease import Lease, LeasePolicy, LeaseStore, hold
@@ -74,11 +75,11 @@ class Registry(Protocol):
 
     async def live_model(self, symbol: Symbol) -> ModelRecord | None: ...
 
-    async def artifact(self, model: ModelRecord) -> bytes:
-        """The model's artifact; empty where it is lost or damaged."""
+    async def fetch(self, sha256: str) -> bytes:
+        """What was stored under this name; empty where it is lost or damaged."""
 
     async def store(self, artifact: bytes) -> str:
-        """Keep the artifact; its SHA-256."""
+        """Keep the artifact, or the native file of a model; its SHA-256."""
 
     async def promote(self, model: ModelRecord) -> ModelRecord | None:
         """Make the model live; the one it replaced.
@@ -160,13 +161,17 @@ class Worker:
             await self._failed(job, exc)
 
     async def _train(self, order: JobOrder, job: JobRecord, lease: Lease) -> None:
-        result = await self._fit(order)
+        live = await self._registry.live_model(order.symbol)
+        result = await self._fit(order, live)
         sha256 = await self._registry.store(result.artifact)
         if result.verdict and result.verdict.refused:
+            if live and result.needs_full:
+                await self._registry.promote(_due(live, lease))
             await self._refused(job, result, sha256, result.verdict)
             return
+        descent = await self._descent(result, live)
         now = self._clock()
-        model = _model(order, result, sha256, lease, now)
+        model = _model(order, result, sha256, descent, lease, now)
         replaced = await self._registry.promote(model)
         await self._outlet.emit(
             ModelPromoted(
@@ -183,15 +188,11 @@ class Worker:
         )
         await self._succeeded(job, result, now, model_version=model.version)
 
-    async def _fit(self, order: JobOrder) -> FitResult:
+    async def _fit(self, order: JobOrder, live: ModelRecord | None) -> FitResult:
         """Train in a child, telling of each stage that it enters."""
         entered: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
         async with alongside(self._tell(order, entered), name=f"tell {order.symbol}"):
             entered.put_nowait(("reading", 0.0))
-            rows = rows_to_read(order.timeframe, order.plan.days_back)
-            candles = await self._candles.tail(order.symbol, order.timeframe, rows)
-            live = await self._registry.live_model(order.symbol)
-            rival = await self._registry.artifact(live) if live else b""
             return await self._pool.run(
                 FitJob(
                     symbol=order.symbol,
@@ -200,11 +201,27 @@ class Worker:
                     mode=order.mode,
                     plan=order.plan,
                     live=live.version if live else None,
+                    updates=live.updates if live else 0,
                 ),
-                Inputs(candles=candles, rival=rival),
+                await self._inputs(order, live),
                 deadline_s=self._deadline_s,
                 on_progress=lambda stage, done: entered.put_nowait((stage, done)),
             )
+
+    async def _descent(self, result: FitResult, live: ModelRecord | None) -> Descent:
+        if live and result.mode is Mode.INCREMENTAL:
+            return after(live)
+        return Descent(native_sha256=await self._registry.store(result.native))
+
+    async def _inputs(self, order: JobOrder, live: ModelRecord | None) -> Inputs:
+        """An update reads as much as a full training: it may turn out to be one."""
+        rows = rows_to_read(order.timeframe, order.plan.days_back)
+        base = live.native_sha256 if live and order.mode is Mode.INCREMENTAL else None
+        return Inputs(
+            candles=await self._candles.tail(order.symbol, order.timeframe, rows),
+            rival=await self._registry.fetch(live.sha256) if live else b"",
+            base=await self._registry.fetch(base) if base else b"",
+        )
 
     async def _tell(self, order: JobOrder, entered: asyncio.Queue[tuple[str, float]]) -> None:
         while True:
@@ -266,6 +283,7 @@ class Worker:
     ) -> None:
         job = replace(
             job,
+            mode=result.mode,
             status=Status.SUCCEEDED,
             finished_at=now,
             progress_pct=100.0,
@@ -273,6 +291,8 @@ class Worker:
             avg_roc_auc_null=avg_roc_auc_null(result.scores),
             model_version=model_version,
             refused=refused,
+            dropped=result.dropped,
+            note=result.note,
         )
         await self._outlet.emit(
             JobCompleted(
@@ -285,6 +305,9 @@ class Worker:
                 avg_roc_auc_null=job.avg_roc_auc_null,
                 duration_s=job.duration_s or 0.0,
                 refused=job.refused,
+                mode=job.mode,
+                dropped=job.dropped,
+                note=job.note,
             )
         )
         await self._book.keep_job(job)
@@ -322,8 +345,18 @@ class WorkerLost(Permanent):
     code = "worker_lost"
 
 
+def _due(live: ModelRecord, lease: Lease) -> ModelRecord:
+    """The live model, whose next training is to be a full one."""
+    return replace(live, needs_full=True, token=lease.token, epoch=lease.epoch)
+
+
 def _model(
-    order: JobOrder, result: FitResult, sha256: str, lease: Lease, now: datetime
+    order: JobOrder,
+    result: FitResult,
+    sha256: str,
+    descent: Descent,
+    lease: Lease,
+    now: datetime,
 ) -> ModelRecord:
     return ModelRecord(
         symbol=order.symbol,
@@ -333,7 +366,7 @@ def _model(
         created_at=now,
         timeframe=order.timeframe,
         horizons=result.horizons,
-        mode=order.mode,
+        mode=result.mode,
         run_id=order.run_id,
         token=lease.token,
         epoch=lease.epoch,
@@ -342,6 +375,10 @@ def _model(
         scores=result.scores,
         libraries=result.libraries,
         verdict=result.verdict,
+        native_sha256=descent.native_sha256,
+        base_version=descent.base_version,
+        updates=descent.updates,
+        needs_full=result.needs_full,
     )
 
 

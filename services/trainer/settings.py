@@ -46,6 +46,8 @@ class Settings:
                 min_days=min(full_days, days_back),
                 test_days=env.integer("FULL_TRAINING_TEST_DAYS", 30, least=1, most=365),
                 rounds=rounds,
+                recent_rows=env.integer("INCREMENTAL_ROWS", 2000, least=250, most=100_000),
+                added_rounds=env.integer("INCREMENTAL_EPOCHS", 5, least=1, most=30),
             ),
             quick=TrainingPlan(
                 days_back=quick_days,
@@ -56,4 +58,5 @@ class Settings:
         )
 
     def plan(self, mode: Mode) -> TrainingPlan:
+        """An update has the full plan: without a base to start from it becomes a full training."""
         return self.quick if mode is Mode.QUICK else self.full

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from shared.contracts.records import LockHolder, Problem, Verdict
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Instant, Mode, Source, Timeframe
+from shared.contracts.terms import Horizon, Instant, Mode, Source, Timeframe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,10 @@ class JobProgressed(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCompleted(_Event):
-    """A job ended with a promoted model, or with one that was `refused`. From the worker."""
+    """A job ended with a promoted model, or with one that was `refused`. From the worker.
+
+    `mode`, `dropped` and `note`: see `JobRecord`.
+    """
 
     type: Literal["job.completed"] = "job.completed"
     run_id: str
@@ -136,6 +139,9 @@ class JobCompleted(_Event):
     avg_roc_auc_null: float | None
     duration_s: float
     refused: Problem | None = None
+    mode: Mode | None = None
+    dropped: tuple[Horizon, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

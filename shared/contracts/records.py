@@ -54,12 +54,18 @@ class LockHolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPlan:
-    """How much history a job reads and how it is judged, the same for every worker of a run."""
+    """How much history a job reads and how it is judged, the same for every worker of a run.
+
+    An update learns from the newest `recent_rows`, and adds `added_rounds` per learner and horizon
+    where it adds any.
+    """
 
     days_back: int
     min_days: int
     test_days: int
     rounds: int
+    recent_rows: int = 2000
+    added_rounds: int = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +105,9 @@ class JobRecord:
     """One symbol in a run. KV `evertrain_runs`, key `job.<run_id>.<symbol>`; owner: its worker.
 
     A job that succeeded has `model_version`, or, where its model was not let live, `refused`.
-    `avg_roc_auc_null`: see `ModelRecord`.
+    `avg_roc_auc_null`: see `ModelRecord`. `mode` is what was asked for, and, once it has succeeded,
+    what was done; `note` says why that is something else, or what is due next. `dropped` are
+    horizons that the history is too short for.
     """
 
     job_id: str
@@ -118,6 +126,8 @@ class JobRecord:
     worker: str | None = None
     error: Problem | None = None
     refused: Problem | None = None
+    dropped: tuple[Horizon, ...] = ()
+    note: str | None = None
 
     @property
     def duration_s(self) -> float | None:
@@ -182,6 +192,10 @@ class ModelRecord:
 
     `token` and `epoch` fence promotions: within one epoch the token only grows. `verdict` is None
     for a first model, which had no rival.
+
+    A full model's `native_sha256` names the file that its updates start from. An update names the
+    same file, and in `base_version` the full model; it is the `updates`-th one. Where `needs_full`,
+    it has fallen behind and the next training is to be a full one.
     """
 
     symbol: Symbol
@@ -200,6 +214,10 @@ class ModelRecord:
     scores: tuple[Score, ...]
     libraries: dict[str, str]
     verdict: Verdict | None = None
+    native_sha256: str | None = None
+    base_version: str | None = None
+    updates: int = 0
+    needs_full: bool = False
 
     @property
     def avg_roc_auc(self) -> float | None:

@@ -113,6 +113,7 @@ def model_record(
 def fit_result(artifact: bytes = b"model") -> FitResult:
     return FitResult(
         artifact=artifact,
+        mode=Mode.FULL,
         horizons=(1, 3),
         dropped=(),
         scores=(),
@@ -266,8 +267,8 @@ class MemoryRegistry:
     async def live_model(self, symbol: Symbol) -> ModelRecord | None:
         return self.live.get(symbol)
 
-    async def artifact(self, model: ModelRecord) -> bytes:
-        return self.artifacts.get(model.sha256, b"")
+    async def fetch(self, sha256: str) -> bytes:
+        return self.artifacts.get(sha256, b"")
 
     async def promote(self, model: ModelRecord) -> ModelRecord | None:
         live = self.live.get(model.symbol)

@@ -25,6 +25,7 @@ def result(job: FitJob, inputs: Inputs) -> FitResult:
     """An artifact that is the candles themselves."""
     return FitResult(
         artifact=inputs.candles,
+        mode=job.mode,
         horizons=job.horizons,
         dropped=(),
         scores=(

@@ -55,8 +55,9 @@ def plan(
 
 def candidates(known: Knowledge, policy: Policy, now: datetime) -> list[Symbol]:
     """The symbols a cycle takes, at most `per_cycle`: those without a model, then those whose
-    model lacks a horizon, then those older than the maximum age, oldest first; among equals the
-    watched ones first. A symbol that was tried within the cooldown is left in peace.
+    model lacks a horizon or has fallen behind, then those older than the maximum age, oldest first;
+    among equals the watched ones first. A symbol that was tried within the cooldown is left in
+    peace.
     """
     due = [
         (urgency, symbol)
@@ -84,7 +85,7 @@ def _urgency(
     if model is None:
         return (0, 0.0, unwatched)
     age = (now - model.created_at).total_seconds()
-    if not set(known.universe.horizons) <= set(model.horizons):
+    if model.needs_full or not set(known.universe.horizons) <= set(model.horizons):
         return (1, -age, unwatched)
     if age > policy.max_age.total_seconds():
         return (2, -age, unwatched)
@@ -101,6 +102,7 @@ def _depth(mode: Mode, symbol: Symbol, known: Knowledge, policy: Policy, now: da
     if mode is Mode.CYCLE:
         urgent = _urgency(symbol, known, policy, now) is not None
         return Mode.FULL if urgent else Mode.INCREMENTAL
-    if mode is Mode.INCREMENTAL and symbol not in known.models:
-        return Mode.FULL
+    if mode is Mode.INCREMENTAL:
+        model = known.models.get(symbol)
+        return Mode.FULL if model is None or model.needs_full else Mode.INCREMENTAL
     return mode

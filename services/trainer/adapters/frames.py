@@ -95,6 +95,7 @@ def decode_job(payload: bytes) -> FitJob:
         mode=Mode(said["mode"]),
         plan=TrainingPlan(**said["plan"]),
         live=said["live"],
+        updates=said["updates"],
     )
 
 
@@ -128,8 +129,10 @@ def decode_progress(payload: bytes) -> tuple[str, float]:
 
 
 def encode_result(result: FitResult) -> bytes:
-    """The length of the JSON, the JSON of all fields but the artifact, the artifact."""
+    """The length of the JSON, the JSON of all fields but the files, the artifact, the native."""
     said = {
+        "artifact": len(result.artifact),
+        "mode": result.mode,
         "horizons": result.horizons,
         "dropped": result.dropped,
         "scores": [asdict(score) for score in result.scores],
@@ -137,9 +140,11 @@ def encode_result(result: FitResult) -> bytes:
         "candle_at_ms": result.candle_at_ms,
         "libraries": result.libraries,
         "verdict": asdict(result.verdict) if result.verdict else None,
+        "needs_full": result.needs_full,
+        "note": result.note,
     }
     text = _json(said)
-    return b"".join([_LENGTH.pack(len(text)), text, result.artifact])
+    return b"".join([_LENGTH.pack(len(text)), text, result.artifact, result.native])
 
 
 def decode_result(payload: bytes) -> FitResult:
@@ -148,8 +153,10 @@ def decode_result(payload: bytes) -> FitResult:
         (length,) = _LENGTH.unpack_from(payload)
         end = _LENGTH.size + length
         said = json.loads(payload[_LENGTH.size : end])
+        native = end + _count(said["artifact"])
         return FitResult(
-            artifact=payload[end:],
+            artifact=payload[end:native],
+            mode=Mode(said["mode"]),
             horizons=tuple(map(int, said["horizons"])),
             dropped=tuple(map(int, said["dropped"])),
             scores=tuple(map(_score, said["scores"])),
@@ -157,9 +164,18 @@ def decode_result(payload: bytes) -> FitResult:
             candle_at_ms=int(said["candle_at_ms"]),
             libraries=dict(said["libraries"]),
             verdict=_verdict(said["verdict"]),
+            native=payload[native:],
+            needs_full=bool(said["needs_full"]),
+            note=None if said["note"] is None else str(said["note"])[:400],
         )
     except (struct.error, ValueError, TypeError, KeyError, RecursionError) as exc:
         raise Garbled(f"result: {exc!r}") from exc
+
+
+def _count(said: object) -> int:
+    if type(said) is not int or said < 0:
+        raise ValueError(f"{said!r} is not a length")
+    return said
 
 
 def _score(said: dict[str, Any]) -> Score:

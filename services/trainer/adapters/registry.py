@@ -23,10 +23,10 @@ class KvRegistry:
         entry = await self._models.get(symbol.token)
         return codec.decode(entry.value, ModelRecord) if entry else None
 
-    async def artifact(self, model: ModelRecord) -> bytes:
-        """The model's artifact; empty where it is lost or damaged."""
+    async def fetch(self, sha256: str) -> bytes:
+        """What was stored under this name; empty where it is lost or damaged."""
         try:
-            return await self._artifacts.get(model.sha256)
+            return await self._artifacts.get(sha256)
         except (NotFound, ArtifactRefused):
             return b""
 

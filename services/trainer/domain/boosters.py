@@ -7,6 +7,7 @@ the same trees, bit by bit.
 """
 
 import json
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from services.trainer.domain import packing
 from services.trainer.domain.learners import BoosterLearner, Effort, Labels, Probabilities
 from services.trainer.domain.packing import Group
 from shared.model.features import Matrix
+from shared.model.odds import sigmoid
 
 #: Fewer rows of the rarer class than this teach a booster nothing but accidents.
 MIN_MINORITY: Final = 5
@@ -32,6 +34,38 @@ _ROW_SHARE: Final = 0.8
 _COLUMN_SHARE: Final = 0.8
 _LEAF_ROWS: Final = 20
 _PATIENCE: Final = 20
+
+#: What catboost writes into a model beside the model.
+_CHANCE_NOTES: Final = frozenset({"model_guid", "train_finish_time"})
+
+#: The log-odds in front of lightgbm's text.
+AVERAGE: Final = struct.Struct("<d")
+
+XGBOOST: Final[dict[str, Any]] = {
+    "objective": "binary:logistic",
+    "eta": _LEARNING_RATE,
+    "nthread": 1,
+    "seed": _SEED,
+    "verbosity": 0,
+}
+
+
+def catboost_parameters(effort: Effort) -> dict[str, Any]:
+    return {
+        "loss_function": "Logloss",
+        "boosting_type": "Plain",
+        "depth": effort.depth,
+        "border_count": effort.bins,
+        "learning_rate": _LEARNING_RATE,
+        "boost_from_average": True,  # by default this loss begins at even odds
+        "leaf_estimation_iterations": 1,
+        "bootstrap_type": "Bernoulli",
+        "subsample": _ROW_SHARE,
+        "random_seed": _SEED,
+        "thread_count": 1,
+        "allow_writing_files": False,
+        "verbose": False,
+    }
 
 
 @contextmanager
@@ -70,6 +104,14 @@ class Constant:
     def packed(self, depth: int) -> Group:
         return packing.pack_constant(float(np.log(self.share / (1.0 - self.share))), depth)
 
+    def native(self) -> bytes:
+        return b""
+
+
+def log_odds(labels: Labels) -> float:
+    share = float(labels.mean(dtype=np.float64))
+    return float(np.log(share / (1.0 - share)))
+
 
 def one_sided(labels: Labels) -> bool:
     ups = int(labels.sum())
@@ -82,18 +124,13 @@ class XGBoost:
     def __init__(self, edges: Matrix, effort: Effort) -> None:
         self._bins = effort.bins
         self._edges = xgboost.QuantileDMatrix(edges, max_bin=effort.bins, nthread=1)
-        self._parameters = {
-            "objective": "binary:logistic",
+        self._parameters = XGBOOST | {
             "tree_method": "hist",
             "max_depth": effort.depth,
             "max_bin": effort.bins,
-            "eta": _LEARNING_RATE,
             "subsample": _ROW_SHARE,
             "colsample_bytree": _COLUMN_SHARE,
             "min_child_weight": _LEAF_ROWS / 4.0,  # a row weighs p (1 - p)
-            "nthread": 1,
-            "seed": _SEED,
-            "verbosity": 0,
         }
 
     def study(self, train: Matrix, valid: Matrix | None = None) -> "XGBoostStudy":
@@ -148,6 +185,9 @@ class XGBoostFitted:
     def packed(self, depth: int) -> Group:
         return packing.pack_xgboost(self.booster, depth)
 
+    def native(self) -> bytes:
+        return bytes(self.booster.save_raw("ubj"))
+
 
 class LightGBM:
     name: ClassVar[str] = "lightgbm"
@@ -196,11 +236,12 @@ class LightGBMStudy:
     ) -> "LightGBMFitted | Constant":
         if one_sided(labels):
             return Constant.of(labels)
-        self.train.set_label(labels)
+        average = log_odds(labels)
+        _set(self.train, labels, average)
         if valid_labels is None:
             booster = lightgbm.train(self.parameters, self.train, rounds)
-            return LightGBMFitted(booster=booster, rounds=rounds)
-        self.valid.set_label(valid_labels)
+            return LightGBMFitted(booster=booster, rounds=rounds, average=average)
+        _set(self.valid, valid_labels, average)
         booster = lightgbm.train(
             self.parameters,
             self.train,
@@ -208,20 +249,39 @@ class LightGBMStudy:
             valid_sets=[self.valid],
             callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
         )
-        return LightGBMFitted(booster=booster, rounds=booster.best_iteration or rounds)
+        kept = booster.best_iteration or rounds
+        return LightGBMFitted(booster=booster, rounds=kept, average=average)
+
+
+def _set(binned: Any, labels: Labels, average: float) -> None:  # noqa: ANN401, as above
+    """The labels, and where boosting begins. Left to itself the library hides the average in its
+    first tree, which then counts for more than the others when leaves are refreshed.
+    """
+    binned.set_label(labels)
+    binned.set_init_score(np.full(len(labels), average))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightGBMFitted:
+    """`average` is the log-odds that the trees add to."""
+
     booster: Any
     rounds: int
+    average: float
 
     def probabilities(self, rows: Matrix) -> Probabilities:
-        known: Probabilities = self.booster.predict(rows, num_iteration=self.rounds, num_threads=1)
-        return known
+        margins = self.booster.predict(
+            rows, num_iteration=self.rounds, raw_score=True, num_threads=1
+        )
+        return sigmoid(margins + self.average)
 
     def packed(self, depth: int) -> Group:
-        return packing.pack_lightgbm(self.booster, depth)
+        return packing.pack_lightgbm(self.booster, depth, base=self.average)
+
+    def native(self) -> bytes:
+        """The average (8 bytes) before the library's text."""
+        text: str = self.booster.model_to_string(num_iteration=-1)
+        return AVERAGE.pack(self.average) + text.encode()
 
 
 class CatBoost:
@@ -235,20 +295,7 @@ class CatBoost:
         pool = catboost.Pool(edges)
         pool.quantize(border_count=effort.bins, task_type="CPU")
         pool.save_quantization_borders(self._edges)
-        self._parameters = {
-            "loss_function": "Logloss",
-            "boosting_type": "Plain",
-            "depth": effort.depth,
-            "border_count": effort.bins,
-            "learning_rate": _LEARNING_RATE,
-            "leaf_estimation_iterations": 1,
-            "bootstrap_type": "Bernoulli",
-            "subsample": _ROW_SHARE,
-            "random_seed": _SEED,
-            "thread_count": 1,
-            "allow_writing_files": False,
-            "verbose": False,
-        }
+        self._parameters = catboost_parameters(effort)
 
     def study(self, train: Matrix, valid: Matrix | None = None) -> "CatBoostStudy":
         return CatBoostStudy(
@@ -308,3 +355,12 @@ class CatBoostFitted:
         self.model.save_model(self.trees, format="json")
         with open(self.trees) as file:  # noqa: PTH123, see CatBoost
             return packing.pack_catboost(json.load(file), depth)
+
+    def native(self) -> bytes:
+        """Without what would make the same model another file each time."""
+        notes = self.model.get_metadata()
+        for name in _CHANCE_NOTES & set(notes.keys()):
+            del notes[name]
+        self.model.save_model(self.trees, format="cbm")
+        with open(self.trees, "rb") as file:  # noqa: PTH123, see CatBoost
+            return file.read()

@@ -14,7 +14,7 @@ Progress = Callable[[str, float], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitJob:
     """One symbol to train. `mode` says how, the plan on how much; `live` is the version of the
-    model that the new one would replace.
+    model that the new one would replace, and `updates` how many updates of its base led to that.
     """
 
     symbol: Symbol
@@ -23,16 +23,19 @@ class FitJob:
     mode: Mode
     plan: TrainingPlan
     live: str | None = None
+    updates: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """The bytes that a job is given: packed candles, and the artifact of the live model, empty
-    where there is none that can be read.
+    """The bytes that a job is given: packed candles, the artifact of the live model, and, for an
+    update, the file of the full model that it starts from (see `natives`). Empty is what there is
+    not, or what cannot be read.
     """
 
     candles: bytes
     rival: bytes = b""
+    base: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +45,14 @@ class FitResult:
     `rows` are the labelled rows it was fitted on; `candle_at_ms` is the open time of the newest
     candle it was given. `dropped` are horizons asked for that the history is too short for.
     `verdict` is None where there is no live model.
+
+    `mode` is what was done: an update that had no base to start from is a full training, and `note`
+    says why. `native` is the file of a full model, for its updates to start from. An update that
+    has fallen behind has `needs_full`, and `note` says by how much.
     """
 
     artifact: bytes
+    mode: Mode
     horizons: tuple[Horizon, ...]
     dropped: tuple[Horizon, ...]
     scores: tuple[Score, ...]
@@ -52,3 +60,6 @@ class FitResult:
     candle_at_ms: int
     libraries: dict[str, str]
     verdict: Verdict | None = None
+    native: bytes = b""
+    needs_full: bool = False
+    note: str | None = None

@@ -44,6 +44,10 @@ class Fitted(Protocol):
 class Booster(Fitted, Protocol):
     def packed(self, depth: int) -> Group: ...
 
+    def native(self) -> bytes:
+        """In the library's own format; empty for what is no library's."""
+        ...
+
 
 class Study(Protocol):
     """Rows made ready for one learner, to be learnt from once per horizon."""
@@ -67,3 +71,11 @@ class Learner(Protocol):
 
 class BoosterLearner(Learner, Protocol):
     def study(self, train: Matrix, valid: Matrix | None = None) -> BoosterStudy: ...
+
+
+class Refresher(Protocol):
+    name: ClassVar[str]
+
+    def refreshed(self, native: bytes, rows: Matrix, labels: Labels) -> Booster:
+        """The booster of a full model, as its library wrote it, brought up to date on `rows`."""
+        ...

@@ -74,9 +74,9 @@ def pack_xgboost(booster: Any, depth: int) -> Group:  # noqa: ANN401, the librar
     return _perfect(trees, depth, base=math.log(average / (1.0 - average)))
 
 
-def pack_lightgbm(booster: Any, depth: int) -> Group:  # noqa: ANN401, the library has no types
+def pack_lightgbm(booster: Any, depth: int, *, base: float) -> Group:  # noqa: ANN401, as above
     texts = booster.model_to_string(num_iteration=-1).split("\nTree=")[1:]
-    return _perfect([_lightgbm_tree(text) for text in texts], depth, base=0.0)
+    return _perfect([_lightgbm_tree(text) for text in texts], depth, base=base)
 
 
 def _lightgbm_tree(text: str) -> _Nodes:

@@ -38,11 +38,11 @@ def sample(job: FitJob, candles: Candles) -> Sample:
         NotEnoughHistory: fewer days than the plan's minimum, or rows for not even the shortest
             horizon.
     """
-    _check_days(job, candles)
+    check_days(job, candles)
     window = _window(candles["at"][WARMUP:], job.plan.days_back)
     features = matrix(candles)[window]
     close = candles["close"][WARMUP:][window]
-    test_rows = _rows_of_days(candles["at"], job.plan.test_days)
+    test_rows = rows_of_days(candles["at"], job.plan.test_days)
     horizons = feasible(len(close), job.horizons, test_rows=test_rows)
     known = len(close) - horizons[-1]
     returns = returns_ahead(close, horizons)[:known]
@@ -56,7 +56,7 @@ def sample(job: FitJob, candles: Candles) -> Sample:
     )
 
 
-def _check_days(job: FitJob, candles: Candles) -> None:
+def check_days(job: FitJob, candles: Candles) -> None:
     if len(candles) <= WARMUP:
         raise NotEnoughHistory(
             f"{len(candles)} candles of {job.symbol}; the features alone need {WARMUP + 1}"
@@ -72,10 +72,10 @@ def _check_days(job: FitJob, candles: Candles) -> None:
 
 def _window(at: npt.NDArray[np.int64], days: int) -> slice:
     """The rows of the newest `days`, and at least `MIN_WINDOW` where there are as many."""
-    rows = max(_rows_of_days(at, days), MIN_WINDOW)
+    rows = max(rows_of_days(at, days), MIN_WINDOW)
     return slice(max(len(at) - rows, 0), None)
 
 
-def _rows_of_days(at: npt.NDArray[np.int64], days: int) -> int:
+def rows_of_days(at: npt.NDArray[np.int64], days: int) -> int:
     """How many of the newest rows the newest `days` hold; at least one."""
     return int((at > at[-1] - days * _DAY_MS).sum())

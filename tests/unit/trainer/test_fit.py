@@ -143,8 +143,8 @@ def test_a_booster_that_is_not_packed_exactly_fails_the_job(
 ) -> None:
     exact = packing.pack_lightgbm
 
-    def inexact(booster: Any, depth: int) -> packing.Group:
-        group = exact(booster, depth)
+    def inexact(booster: Any, depth: int, *, base: float) -> packing.Group:
+        group = exact(booster, depth, base=base)
         return replace(group, base=group.base + 1e-4)
 
     monkeypatch.setattr(packing, "pack_lightgbm", inexact)

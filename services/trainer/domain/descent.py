@@ -1,0 +1,23 @@
+"""Which full model a model comes from, and how many updates ago."""
+
+from dataclasses import dataclass
+
+from shared.contracts.records import ModelRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descent:
+    """See the fields of `ModelRecord`."""
+
+    native_sha256: str | None
+    base_version: str | None = None
+    updates: int = 0
+
+
+def after(live: ModelRecord) -> Descent:
+    """The descent of an update that takes this model's place: they have the same base."""
+    return Descent(
+        native_sha256=live.native_sha256,
+        base_version=live.base_version or live.version,
+        updates=live.updates + 1,
+    )

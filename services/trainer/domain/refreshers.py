@@ -1,0 +1,112 @@
+"""Boosters of a full model brought up to date: with the same trees, or with a few more.
+
+Learning on and on from the newest rows alone destroys a model (ROC AUC 0.66 to 0.53 in 48 rounds of
+it). So an update always begins at the full model, whatever updates there were before. Where the
+library can, leaves are estimated anew on recent rows and the trees stay what they are; catboost
+cannot, and is given a few trees more.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import ClassVar, Final
+
+import catboost
+import lightgbm
+import numpy as np
+import xgboost
+
+from services.trainer.domain.boosters import (
+    AVERAGE,
+    XGBOOST,
+    CatBoostFitted,
+    Constant,
+    LightGBMFitted,
+    XGBoostFitted,
+    catboost_parameters,
+    one_sided,
+)
+from services.trainer.domain.learners import Booster, Effort, Labels, Refresher
+from shared.model.features import Matrix
+
+#: More trees than this an update never adds to the full model, however many updates went before.
+MOST_ADDED: Final = 30
+
+#: How much of a lightgbm leaf stays what it was.
+_DECAY: Final = 0.5
+
+#: A refit looks at labels leaf by leaf, and not at the bins that are made for it all the same.
+_UNBINNED: Final = {"max_bin": 2, "verbosity": -1}
+
+
+@contextmanager
+def refreshers(effort: Effort, *, added: int) -> Iterator[tuple[Refresher, ...]]:
+    """The three, for boosters made with this effort; `added` trees where trees are added."""
+    with TemporaryDirectory(prefix="evertrain-") as scratch:
+        yield XGBoost(), LightGBM(), CatBoost(effort, min(added, MOST_ADDED), scratch)
+
+
+class XGBoost:
+    name: ClassVar[str] = "xgboost"
+
+    def refreshed(self, native: bytes, rows: Matrix, labels: Labels) -> Booster:
+        """New values for all leaves. On plain rows: quantised ones would need the bins of the full
+        model, and with others it silently gives other numbers.
+        """
+        if not native:
+            return Constant.of(labels)
+        base = xgboost.Booster({"nthread": 1}, model_file=bytearray(native))
+        rounds = base.num_boosted_rounds()
+        if one_sided(labels):
+            return XGBoostFitted(booster=base, rounds=rounds)
+        parameters = XGBOOST | {
+            "process_type": "update",
+            "updater": "refresh",
+            "refresh_leaf": True,
+        }
+        plain = xgboost.DMatrix(rows, labels, nthread=1)
+        booster = xgboost.train(parameters, plain, rounds, xgb_model=base)
+        return XGBoostFitted(booster=booster, rounds=rounds)
+
+
+class LightGBM:
+    name: ClassVar[str] = "lightgbm"
+
+    def refreshed(self, native: bytes, rows: Matrix, labels: Labels) -> Booster:
+        """Leaves half way between what they were and what the rows ask for."""
+        if not native:
+            return Constant.of(labels)
+        (average,) = AVERAGE.unpack_from(native)
+        booster = lightgbm.Booster(model_str=native[AVERAGE.size :].decode())
+        rounds = booster.current_iteration()
+        if not one_sided(labels):
+            booster = booster.refit(
+                rows,
+                labels,
+                decay_rate=_DECAY,
+                init_score=np.full(len(rows), average),
+                dataset_params=_UNBINNED,
+                num_threads=1,
+            )
+        return LightGBMFitted(booster=booster, rounds=rounds, average=average)
+
+
+class CatBoost:
+    name: ClassVar[str] = "catboost"
+
+    def __init__(self, effort: Effort, added: int, scratch: str) -> None:
+        self._trees = f"{scratch}/trees"
+        self._parameters = catboost_parameters(effort) | {
+            "iterations": added,
+            "boost_from_average": False,  # the base has done so
+        }
+
+    def refreshed(self, native: bytes, rows: Matrix, labels: Labels) -> Booster:
+        """The same trees, and some more that learn from the rows what those got wrong."""
+        if not native:
+            return Constant.of(labels)
+        model = base = catboost.CatBoost().load_model(blob=native)
+        if not one_sided(labels):
+            model = catboost.CatBoost(self._parameters)
+            model.fit(catboost.Pool(rows, labels), init_model=base)
+        return CatBoostFitted(model=model, rounds=model.tree_count_, trees=self._trees)
