@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -173,3 +174,13 @@ def test_a_named_symbol_outside_the_universe_is_refused_by_name() -> None:
 
 def test_no_named_symbol_is_not_the_same_as_none_named() -> None:
     assert plan(Mode.FULL, [], knowledge(), POLICY, BEGIN) == []
+
+
+def test_a_model_that_has_fallen_behind_is_due_for_a_full_training() -> None:
+    known = knowledge(count=4, ages={MISSING: DAY, LACKING: DAY, OLD: DAY, FRESH: DAY})
+    behind = replace(known.models[OLD], needs_full=True)
+    known = replace(known, models={**known.models, OLD: behind})
+    assert candidates(known, POLICY, BEGIN) == [OLD]
+    for mode in (Mode.CYCLE, Mode.INCREMENTAL):
+        (job,) = plan(mode, [OLD], known, POLICY, BEGIN)
+        assert job.mode is Mode.FULL
