@@ -2,7 +2,7 @@
 
 On a short window it strays from 0.5, and not evenly: features and labels are made of the same
 candles, overlap, and are seen from one path only. The table holds what the ensemble's got on random
-walks, trained and judged by this very code; `tests/benchmarks/chance.py` makes it.
+walks, trained and judged by this very code; `tests/benchmarks/chance_table.py` makes it.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,11 @@ _HORIZONS: Final = (1, 3, 7, 14, 30)
 
 #: Test rows -> the mean at each of `_HORIZONS`, and how far the 95 % quantile is above it.
 _TABLE: Final[dict[int, tuple[tuple[float, ...], tuple[float, ...]]]] = {
-    56: ((0.5, 0.5, 0.5, 0.5, 0.5), (0.13, 0.2, 0.3, 0.3, 0.4)),
-    120: ((0.5, 0.5, 0.5, 0.5, 0.5), (0.13, 0.2, 0.3, 0.3, 0.4)),
+    40: ((0.530, 0.559, 0.546, 0.589, 0.585), (0.165, 0.198, 0.347, 0.378, 0.414)),
+    56: ((0.502, 0.536, 0.542, 0.540, 0.575), (0.123, 0.192, 0.253, 0.330, 0.367)),
+    120: ((0.504, 0.507, 0.513, 0.513, 0.523), (0.094, 0.112, 0.170, 0.222, 0.326)),
+    480: ((0.493, 0.487, 0.480, 0.491, 0.491), (0.050, 0.058, 0.078, 0.110, 0.151)),
+    1920: ((0.495, 0.494, 0.494, 0.498, 0.507), (0.015, 0.027, 0.042, 0.042, 0.065)),
 }
 
 
