@@ -60,7 +60,7 @@ async def _peaks(pool: TrainingPool, job: FitJob, candles: Candles, rows: int) -
 
 
 async def _growth(pool: TrainingPool, job: FitJob, candles: Candles, jobs: int) -> Row:
-    for _ in range(_SETTLING):
+    for _ in range(min(_SETTLING, jobs)):
         await in_child(pool, job, candles)
     before = pss_mb(_staying())
     for _ in range(jobs):

@@ -28,7 +28,7 @@ def measure(plan: Plan) -> Section:
     daily = markets.daily(plan.candles)
     candles = daily.long_enough(markets.with_history(plan.daily_rows))[0]
     job = job_for(candles, daily.timeframe, plan.daily_rows, plan.rounds)
-    jobs = _JOBS if plan.turns > 1 else 2
+    jobs = min(_JOBS, plan.jobs)
     turns = asyncio.run(_turns(job, candles, jobs, max(plan.turns // 2, 1)))
     return Section(
         title="Two training processes",

@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+import time
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -11,15 +13,21 @@ import uvloop
 
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
+from shared.market.candles import unpack
+from shared.market.files import file_name, write_candles
 from shared.market.providers.synthetic import Synthetic
 from shared.runtime.clock import utc_now
 from tests.benchmarks import markets, whole
+from tests.benchmarks.markets import Market
 from tests.benchmarks.measure import Goal, Row, Section, at_most, quietness
 from tests.benchmarks.plan import Plan
 from tests.support.system import System, eventually
 
 _LOADED_S: Final = 1800.0
 _ENDED_S: Final = 7200.0
+
+#: The provider leaves a file alone that may still be in writing.
+_SETTLED_S: Final = 2.5
 
 #: Seconds of wall time for each symbol: 505 daily ones in 15 minutes, 100 in 12 and in 2 minutes.
 _GOALS: Final = {
@@ -32,65 +40,82 @@ _GOALS: Final = {
 def measure(plan: Plan) -> Section:
     before = quietness()
     timeframe = Timeframe(plan.timeframe)
-    symbols, days, settings = _market(plan, timeframe)
     with tempfile.TemporaryDirectory() as folder:
-        rows = uvloop.run(_measured(Path(folder), symbols, timeframe, days, settings, plan))
+        market = _offered(plan, timeframe, Path(folder) / "candles")
+        rows = uvloop.run(_measured(Path(folder) / "data", market, timeframe, plan.rounds))
     return Section(
         title=f"Whole runs, {timeframe}",
         notes=(
-            f"{len(symbols)} symbols with a window of {plan.rows:,} candles through nats-server, "
-            f"scheduler, trainer with {_processes()} processes, predictor and gateway on this "
-            "machine, from the start of the run to its end. The CPU time of the jobs is that of "
-            "their processes; the system's is that of all others during the run.",
-            f"Candles from `{settings['DATA_PROVIDER'].partition(':')[0]}`. {before}",
+            f"{len(market.symbols)} symbols with a window of {plan.rows:,} candles through "
+            f"nats-server, scheduler, trainer with {_processes()} processes, predictor and gateway "
+            "on this machine, from the start of the run to its end. The CPU time of the jobs is "
+            "that of their processes; the system's is that of all others during the run.",
+            f"On {market.source}. {before}",
         ),
         rows=rows,
     )
 
 
-def _market(plan: Plan, timeframe: Timeframe) -> tuple[list[Symbol], int, dict[str, str]]:
-    """The symbols, the days that hold the window, and what tells the system to read them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Offered:
+    """The symbols, the days that hold the window, and the provider that has their candles."""
+
+    source: str
+    symbols: list[Symbol]
+    days: int
+    provider: str
+
+
+def _offered(plan: Plan, timeframe: Timeframe, folder: Path) -> _Offered:
+    """The synthetic market, or so many of the imported series, each in a file in `folder`."""
     if plan.candles is None:
-        offered = Synthetic(count=plan.symbols, clock=utc_now).symbols()
-        days = -(-plan.rows // timeframe.per_day)
-        return list(offered), days, {"DATA_PROVIDER": f"synthetic:{plan.symbols}"}
-    market = (
-        markets.daily(plan.candles)
-        if timeframe is Timeframe.D1
-        else markets.quarterly(plan.candles, plan.rows)
-    )
+        return _Offered(
+            source="synthetic candles, a random walk for each symbol",
+            symbols=list(Synthetic(count=plan.symbols, clock=utc_now).symbols()),
+            days=-(-plan.rows // timeframe.per_day),
+            provider=f"synthetic:{plan.symbols}",
+        )
+    market = _imported(plan.candles, timeframe)
     rows = markets.with_history(plan.rows)
-    long = {symbol: each for symbol, each in market.series.items() if len(each) >= rows}
-    symbols = list(islice(long, plan.symbols))
-    days = max(markets.days_of(long[symbol], plan.rows) for symbol in symbols)
-    return symbols, days, {"DATA_PROVIDER": f"files:{plan.candles.absolute()}"}
+    long = ((symbol, each) for symbol, each in market.series.items() if len(each) >= rows)
+    chosen = dict(islice(long, plan.symbols))
+    folder.mkdir()
+    for symbol, candles in chosen.items():
+        write_candles(folder / file_name(symbol, timeframe), unpack(candles.tobytes()))
+    time.sleep(_SETTLED_S)
+    return _Offered(
+        source=market.source,
+        symbols=list(chosen),
+        days=max(markets.days_of(candles, plan.rows) for candles in chosen.values()),
+        provider=f"files:{folder}",
+    )
+
+
+def _imported(folder: Path, timeframe: Timeframe) -> Market:
+    return markets.daily(folder) if timeframe is Timeframe.D1 else markets.quarterly(folder, 0)
 
 
 async def _measured(
-    folder: Path,
-    symbols: list[Symbol],
-    timeframe: Timeframe,
-    days: int,
-    provider: dict[str, str],
-    plan: Plan,
+    data_dir: Path, market: _Offered, timeframe: Timeframe, rounds: int
 ) -> tuple[Row, ...]:
     settings = {
         "EVERTRAIN_DEMO": "false",
         "AUTO_TRAINING_ENABLED": "false",
         "FULL_RETRAIN_ENABLED": "false",
         "CANDLE_INTERVAL_MINUTES": "1440",
-        "SYMBOLS": ",".join(symbols),
+        "DATA_PROVIDER": market.provider,
+        "SYMBOLS": ",".join(market.symbols),
         "TIMEFRAME": timeframe,
-        "TRAIN_DAYS_BACK": str(days),
-        "TRAIN_EPOCHS": str(plan.rounds),
-        "FULL_TRAINING_MIN_DAYS": str(min(days, 90)),
+        "TRAIN_DAYS_BACK": str(market.days),
+        "TRAIN_EPOCHS": str(rounds),
+        "FULL_TRAINING_MIN_DAYS": str(min(market.days, 90)),
         "TRAINER_PROCESSES": str(_processes()),
     }
-    async with whole.started(folder, **settings, **provider) as system:
-        await _loaded(system, len(symbols))
+    async with whole.started(data_dir, **settings) as system:
+        await _loaded(system, len(market.symbols))
         return (
-            *await _run(system, "full", timeframe, len(symbols)),
-            *await _run(system, "incremental", timeframe, len(symbols)),
+            *await _run(system, "full", timeframe, len(market.symbols)),
+            *await _run(system, "incremental", timeframe, len(market.symbols)),
         )
 
 

@@ -19,7 +19,7 @@ from tests.support.markets import planted_signal
 TINY = Plan(
     daily_rows=500,
     quarter_rows=500,
-    rounds=10,
+    rounds=5,
     slow_rounds=2,
     turns=1,
     slow_symbols=1,
