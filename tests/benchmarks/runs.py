@@ -144,6 +144,10 @@ async def _run(system: System, mode: str, timeframe: Timeframe, symbols: int) ->
             unit="%",
             goal=at_most(10.0),
         ),
+        *(
+            Row(what=f"{mode}: CPU time of the {name}", ours=seconds, unit="s")
+            for name, seconds in used.parts.items()
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import psutil
 
@@ -23,13 +23,20 @@ PARTS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """CPU seconds: of training children that have ended, and of everything else."""
+    """CPU seconds: of training children that have ended, and of every other part."""
 
     jobs: float
-    system: float
+    parts: dict[str, float]
 
-    def since(self, before: Self) -> "Spent":
-        return Spent(jobs=self.jobs - before.jobs, system=self.system - before.system)
+    @property
+    def system(self) -> float:
+        return sum(self.parts.values())
+
+    def since(self, before: "Spent") -> "Spent":
+        return Spent(
+            jobs=self.jobs - before.jobs,
+            parts={name: used - before.parts[name] for name, used in self.parts.items()},
+        )
 
 
 @asynccontextmanager
@@ -65,10 +72,11 @@ def spent(system: System) -> Spent:
     """
     of_training = training(system)
     servers = [pid for pid in of_training if _parent(pid) not in of_training]
-    others = [pid for pid in pids(system) if pid not in of_training or pid in servers]
+    parts = {name: part(system, name) for name in PARTS}
+    parts |= {"fork server": servers, "supervisor": [system.process.pid]}
     return Spent(
         jobs=sum(cpu_seconds(pid)[1] for pid in servers),
-        system=sum(cpu_seconds(pid)[0] for pid in others),
+        parts={name: sum(cpu_seconds(pid)[0] for pid in pids) for name, pids in parts.items()},
     )
 
 
