@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from services.trainer.domain.basic import Basic
 from services.trainer.domain.boosters import boosters
 from services.trainer.domain.jobs import FitJob
@@ -24,6 +22,10 @@ def validated(known: Sample, rounds: int) -> Validation:
         return validate(known, (*learners, Basic()), effort.rounds, lambda part: None)
 
 
-def shuffled(known: Sample, *, seed: int) -> Sample:
-    """The same rows with the labels of others."""
-    return replace(known, labels=np.random.default_rng(seed).permutation(known.labels))
+def mislabelled(known: Sample, other: Sample) -> Sample:
+    """The same rows with the labels of another market, which overlap as much as their own did.
+
+    Not its own labels in another order: those keep the market's share of rises, which can be learnt
+    from the one part and is true of the other.
+    """
+    return replace(known, labels=other.labels)

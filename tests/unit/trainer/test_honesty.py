@@ -16,7 +16,7 @@ from shared.contracts.terms import ENSEMBLE
 from shared.model.artifact import decode
 from shared.model.candles import Candles
 from tests.support.jobs import daily_job
-from tests.support.judging import judged, shuffled, validated
+from tests.support.judging import judged, mislabelled, validated
 from tests.support.markets import planted_signal, random_walk
 
 JOB = daily_job(horizons=(1,), days_back=700, test_days=120, rounds=20)
@@ -27,12 +27,12 @@ def _walk(seed: int) -> tuple[Sample, Validation]:
     return judged(JOB, random_walk(820, seed=seed))
 
 
-def _shuffled_labels(seed: int) -> tuple[Sample, Validation]:
-    known = shuffled(sample(JOB, planted_signal(820, strength=0.6, seed=seed)), seed=seed)
+def _labels_of_another(seed: int) -> tuple[Sample, Validation]:
+    known = mislabelled(sample(JOB, _market(seed=seed)), sample(JOB, _market(seed=seed + 1000)))
     return known, validated(known, JOB.plan.rounds)
 
 
-@pytest.mark.parametrize("market", [_walk, _shuffled_labels])
+@pytest.mark.parametrize("market", [_walk, _labels_of_another])
 def test_where_nothing_can_be_foretold_the_scores_say_so(
     market: Callable[[int], tuple[Sample, Validation]],
 ) -> None:

@@ -72,3 +72,24 @@ def test_bins_of_the_validation_know_only_the_first_training_window(
     monkeypatch.setattr(fitting, "boosters", watched)
     fitting.fit(JOB, Inputs(candles=CANDLES.tobytes()), lambda *_: None)
     assert seen == [len(SAMPLE.folds[0].train), len(SAMPLE.features)]
+
+
+def test_a_fold_is_blended_by_labels_that_were_known_when_it_began() -> None:
+    """What became of rows whose labels end behind the first candle of the block plays no part."""
+    first, second = SAMPLE.folds[:2]
+    known = dataclasses.replace(SAMPLE, folds=(first, second))
+    begun = second.test.start - SAMPLE.horizons[-1]
+    labels = known.labels.copy()
+    labels[begun:] = 1 - labels[begun:]
+    turned = _validated(dataclasses.replace(known, labels=labels))
+    plain = _validated(known)
+    assert np.array_equal(turned.p_up, plain.p_up)
+    assert not np.array_equal(turned.blend.slope, plain.blend.slope)
+
+
+def test_the_first_block_is_scored_by_the_plain_mean_and_later_ones_by_what_it_taught() -> None:
+    known = dataclasses.replace(SAMPLE, folds=SAMPLE.folds[:2])
+    alone = _validated(dataclasses.replace(SAMPLE, folds=SAMPLE.folds[1:2]))
+    both = _validated(known)
+    block = len(known.folds[0].test)
+    assert not np.allclose(both.p_up[block:], alone.p_up)  # by itself, it is a first block
