@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from evertrain.display import sentence
@@ -83,3 +84,11 @@ def test_the_sentence_tells_failures_and_the_time_left() -> None:
 
 def test_a_run_that_waits_for_the_lock_says_so() -> None:
     assert sentence(progress(a_run(Status.QUEUED)), None) == "waiting for its turn"
+
+
+def test_a_refused_model_is_no_failure_and_says_why() -> None:
+    reason = Problem(code="worse_than_live", message="worse than v1 on 500 candles")
+    refused = replace(a_job(1, Status.SUCCEEDED), refused=reason)
+    known = progress(a_run(), a_job(0, Status.SUCCEEDED), refused)
+    assert known.failed == []
+    assert [job.refused for job in known.refused] == [reason]
