@@ -45,6 +45,11 @@ def rss_mb(pids: Iterable[int]) -> float:
     return sum(_kilobytes(pid, "status", "VmRSS:") for pid in pids) / 1024
 
 
+def own_mb(pid: int) -> float:
+    """The memory that a process has made itself, whoever else has the same files open."""
+    return _kilobytes(pid, "status", "RssAnon:") / 1024
+
+
 def cpu_seconds(pid: int) -> tuple[float, float]:
     """That a process has used itself, and that its children which have ended have used
     (proc_pid_stat(5), fields 14 to 17).
