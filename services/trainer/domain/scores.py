@@ -70,7 +70,8 @@ def interval(area: float, labels: Vector, horizon: Horizon) -> tuple[float, floa
 
     The standard error is Hanley's and McNeil's (Radiology 143, 1982), for as many rows of each
     class as do not share candles: rows / horizon. It is taken on the scale of log-odds, so that the
-    bounds stay between 0 and 1.
+    bounds stay between 0 and 1. Returns that follow one another would widen it further; that is not
+    counted.
     """
     risen = float((labels > 0.5).sum())
     ups, downs = max(risen / horizon, 1.0), max((len(labels) - risen) / horizon, 1.0)
