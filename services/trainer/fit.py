@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from services.trainer.domain import packing
 from services.trainer.domain.basic import Basic
-from services.trainer.domain.boosters import boosters, versions
+from services.trainer.domain.boosters import boosters, reserve, versions
 from services.trainer.domain.gate import Unseen, judge
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from services.trainer.domain.learners import Booster, BoosterLearner, effort_for
@@ -31,6 +31,11 @@ from shared.model.trial import Trial
 #: Of what validation foretold, the newest rows that the next model is compared on: sixteen months
 #: of days. More would make the artifact larger and the comparison hardly sharper.
 _TRIAL_ROWS: Final = 500
+
+
+def prepare() -> None:
+    """What a training process does before its memory is capped."""
+    reserve()
 
 
 def fit(job: FitJob, inputs: Inputs, progress: Progress) -> FitResult:

@@ -11,7 +11,8 @@ keep one more process; here a child costs a fork. The server has one thread, alw
 the learning libraries hang in a forked child.
 
 A job is the least important thing on the machine (SCHED_IDLE), cannot outlive the server, and
-cannot take more memory than its cap. A signal to the whole process group ends no child: the trainer
+cannot take more memory than its cap, beside what `prepare` in the module of ENTRY takes before, if
+there is one. A signal to the whole process group ends no child: the trainer
 decides how a job ends.
 """
 
@@ -40,6 +41,7 @@ from shared.contracts.errors import AppError
 from shared.runtime.process import die_with_parent
 
 Entry = Callable[[FitJob, Inputs, Progress], FitResult]
+Prepare = Callable[[], None]
 
 WARM: Final = b"W"
 FORK: Final = b"F"
@@ -55,15 +57,17 @@ def main(fd: int, entry: str, memory_mb: int) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
     _yield_to_everyone()
-    module, _, name = entry.partition(":")
-    function: Entry = getattr(importlib.import_module(module), name)
+    path, _, name = entry.partition(":")
+    module = importlib.import_module(path)
+    function: Entry = getattr(module, name)
+    prepare: Prepare = getattr(module, "prepare", lambda: None)
     gc.collect()
     gc.freeze()
     with (
         socket.socket(fileno=fd) as control,
         tempfile.TemporaryDirectory(prefix="evertrain-") as scratch,
     ):
-        server = _Server(control, Path(scratch), function, memory_mb)
+        server = _Server(control, Path(scratch), function, prepare, memory_mb)
         with contextlib.suppress(ConnectionError):  # the trainer is gone
             control.sendall(WARM)
             server.serve()
@@ -80,10 +84,18 @@ def _yield_to_everyone() -> None:
 class _Server:
     """`_children` are the running ones, each with the socket that its status is due on."""
 
-    def __init__(self, control: socket.socket, scratch: Path, entry: Entry, memory_mb: int) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        scratch: Path,
+        entry: Entry,
+        prepare: Prepare,
+        memory_mb: int,
+    ) -> None:
         self._control = control
         self._scratch = scratch
         self._entry = entry
+        self._prepare = prepare
         self._memory_mb = memory_mb
         self._children: dict[int, socket.socket] = {}
         self._woken, waking = os.pipe()
@@ -117,7 +129,7 @@ class _Server:
         child = os.fork()
         if not child:
             self._become_child(server, status)
-            _work(connection, self._entry, self._memory_mb)
+            _work(connection, self._entry, self._prepare, self._memory_mb)
         connection.close()
         self._children[child] = status
         _state(status, child)
@@ -150,13 +162,14 @@ def _state(status: socket.socket, number: int) -> None:
         status.sendall(NUMBER.pack(number))
 
 
-def _work(connection: socket.socket, entry: Entry, memory_mb: int) -> NoReturn:
+def _work(connection: socket.socket, entry: Entry, prepare: Prepare, memory_mb: int) -> NoReturn:
     """Do the one job of this process. Nothing that the libraries print is wanted."""
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     code = 1
     try:
+        prepare()
         job = frames.decode_job(frames.receive(connection, Kind.JOB))
         inputs = frames.decode_inputs(frames.receive(connection, Kind.INPUTS))
         connection.sendall(_answer(connection, entry, memory_mb, job, inputs))

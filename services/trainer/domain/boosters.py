@@ -50,6 +50,14 @@ XGBOOST: Final[dict[str, Any]] = {
 }
 
 
+def reserve() -> None:
+    """Let catboost take what it takes when it is first used: a gigabyte of addresses, of which it
+    uses little, and a thread. If a memory cap left no room for the stack of that thread, catboost
+    would wait for it for ever.
+    """
+    catboost.Pool(np.zeros((1, 1), np.float32))
+
+
 def catboost_parameters(effort: Effort) -> dict[str, Any]:
     return {
         "loss_function": "Logloss",
