@@ -24,9 +24,15 @@ def random_walk(
 
 
 def planted_signal(
-    rows: int, *, strength: float, seed: int = 0, timeframe: Timeframe = Timeframe.D1
+    rows: int,
+    *,
+    strength: float | npt.NDArray[np.float64],
+    seed: int = 0,
+    timeframe: Timeframe = Timeframe.D1,
 ) -> Candles:
-    """The level of the volume foretells the next return: `strength` of its standard deviations."""
+    """The level of the volume foretells the next return: `strength` of its standard deviations,
+    the same for all returns but the first, or one each.
+    """
     rng = np.random.default_rng(seed)
     signal = rng.standard_normal(rows)
     for row in range(1, rows):
