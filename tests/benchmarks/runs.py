@@ -42,7 +42,7 @@ def measure(plan: Plan) -> Section:
     timeframe = Timeframe(plan.timeframe)
     with tempfile.TemporaryDirectory() as folder:
         market = _offered(plan, timeframe, Path(folder) / "candles")
-        rows = uvloop.run(_measured(Path(folder) / "data", market, timeframe, plan.rounds))
+        rows = uvloop.run(_measured(Path(folder) / "data", market, timeframe, plan))
     return Section(
         title=f"Whole runs, {timeframe}",
         notes=(
@@ -96,7 +96,7 @@ def _imported(folder: Path, timeframe: Timeframe) -> Market:
 
 
 async def _measured(
-    data_dir: Path, market: _Offered, timeframe: Timeframe, rounds: int
+    data_dir: Path, market: _Offered, timeframe: Timeframe, plan: Plan
 ) -> tuple[Row, ...]:
     settings = {
         "EVERTRAIN_DEMO": "false",
@@ -107,22 +107,24 @@ async def _measured(
         "SYMBOLS": ",".join(market.symbols),
         "TIMEFRAME": timeframe,
         "TRAIN_DAYS_BACK": str(market.days),
-        "TRAIN_EPOCHS": str(rounds),
+        "TRAIN_EPOCHS": str(plan.rounds),
         "FULL_TRAINING_MIN_DAYS": str(min(market.days, 90)),
         "TRAINER_PROCESSES": str(_processes()),
     }
     async with whole.started(data_dir, **settings) as system:
-        await _loaded(system, len(market.symbols))
+        await _loaded(system, len(market.symbols), markets.with_history(plan.rows))
         return (
             *await _run(system, "full", timeframe, len(market.symbols)),
             *await _run(system, "incremental", timeframe, len(market.symbols)),
         )
 
 
-async def _loaded(system: System, symbols: int) -> None:
+async def _loaded(system: System, symbols: int, rows: int) -> None:
     async def loaded() -> bool:
         answer = await system.http.get("/api/v1/system/candles", params={"limit": 1000})
-        return answer.status_code == 200 and sum(s["rows"] > 0 for s in answer.json()) >= symbols
+        return (
+            answer.status_code == 200 and sum(s["rows"] >= rows for s in answer.json()) >= symbols
+        )
 
     await eventually(loaded, within=_LOADED_S)
 
@@ -131,6 +133,8 @@ async def _run(system: System, mode: str, timeframe: Timeframe, symbols: int) ->
     before = whole.spent(system)
     record = await system.ended(await system.trigger(mode), within=_ENDED_S)
     used = whole.spent(system).since(before)
+    if not record["started_at"]:
+        raise RuntimeError(f"the {mode} run did not begin: {record['status']}, {record['error']}")
     each = _GOALS.get((timeframe, mode))
     return (
         _time(
