@@ -387,7 +387,7 @@ def _reason(verdict: Verdict) -> Problem:
         code="worse_than_live",
         message=(
             f"worse than {verdict.live_version} on {verdict.rows} candles unknown to both: "
-            f"{verdict.excess:.4f} nats more log loss, above {verdict.excess_low:.4f} with 95 % "
+            f"{verdict.excess:.4f} nats more log loss, above {verdict.excess_low:.4f} with 99 % "
             f"confidence; {verdict.margin:g} is allowed"
         ),
     )

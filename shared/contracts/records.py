@@ -169,7 +169,7 @@ class Verdict:
     """A new model against the live one, on `rows` candles that neither knew when it spoke of them.
 
     `excess` is how much more log loss the new one has, in nats per row, averaged over `horizons`;
-    the truth is more than `excess_low` with 95 % confidence. Where that is above `margin`, the new
+    the truth is more than `excess_low` with 99 % confidence. Where that is above `margin`, the new
     model is refused. Where the two could not be compared, `note` says why, and it is not.
     """
 

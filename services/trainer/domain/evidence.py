@@ -8,11 +8,11 @@ import numpy.typing as npt
 #: With fewer blocks their spread is not known well enough to judge by.
 MIN_BLOCKS: Final = 6
 
-_Z: Final = 1.6448536269514722
+_Z: Final = 2.3263478740408408
 
 
 def lower_bound(differences: npt.NDArray[np.float64], block: int) -> float | None:
-    """What the true mean exceeds with 95 % confidence, by Student's t over the means of whole
+    """What the true mean exceeds with 99 % confidence, by Student's t over the means of whole
     blocks of `block` rows, the newest; None where there are fewer than `MIN_BLOCKS`.
 
     Rows that are neighbours share the candles of their labels. Blocks as long as a label looks
@@ -29,7 +29,7 @@ def lower_bound(differences: npt.NDArray[np.float64], block: int) -> float | Non
 
 
 def _student(freedom: int) -> float:
-    """The 95 % quantile of Student's t (Abramowitz and Stegun 26.7.5, within 0.1 % from 5 on)."""
+    """The 99 % quantile of Student's t (Abramowitz and Stegun 26.7.5, within 0.4 % from 5 on)."""
     z = _Z
     return (
         z
