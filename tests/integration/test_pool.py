@@ -319,9 +319,7 @@ async def test_a_pool_that_has_nothing_to_do_gives_its_memory_back(pool: Trainin
     await _run(pool, "GOOD")
     (server,) = _descendants()
     resting = asyncio.create_task(pool.rest_when_idle(stop, after_s=0.2))
-    async with asyncio.timeout(10):
-        while _alive(server.pid):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await _gone(server.pid)
     assert (await _run(pool, "GOOD")).artifact
     stop.set()
     await resting
