@@ -119,5 +119,5 @@ def _error(problem: Problem) -> AppError:
 def _by_code(kind: type[AppError]) -> dict[str, type[AppError]]:
     found = {kind.code: kind}
     for sub in kind.__subclasses__():
-        found |= _by_code(sub)
+        found = _by_code(sub) | found  # a service's own kind of it carries more than the wire
     return found

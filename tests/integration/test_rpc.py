@@ -74,6 +74,10 @@ async def test_an_answer_may_be_a_list(connection: Connection) -> None:
         assert await ask(connection, GET, BTC, list[PlannedJob]) == jobs
 
 
+class LockedHere(TrainingLocked):
+    """A service's own kind of an error, with the code that it inherits: nobody else hears it."""
+
+
 @pytest.mark.parametrize(
     "error",
     [

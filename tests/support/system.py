@@ -79,6 +79,12 @@ class System:
 
         return await eventually(ended, within=within)
 
+    async def is_ready(self, *, within: float) -> None:
+        async def ready() -> bool:
+            return (await self.http.get("/readyz")).status_code == 200
+
+        await eventually(ready, within=within)
+
     async def serves(self, symbols: Iterable[str] = DEMO_SYMBOLS, *, within: float) -> None:
         """Wait until every symbol has a prediction."""
 
@@ -113,10 +119,20 @@ class System:
 
 
 @asynccontextmanager
-async def running(data_dir: Path, **settings: str) -> AsyncIterator[System]:
-    """A system that has trained every demo symbol once and serves predictions of them."""
+async def running(
+    data_dir: Path, *, first: str | None = None, **settings: str
+) -> AsyncIterator[System]:
+    """A system that has trained every demo symbol once and serves predictions of them.
+
+    `first` is the mode of that training, where it is not the demo's own quick one.
+    """
+    if first is not None:
+        settings["EVERTRAIN_DEMO"] = "false"
     system = System.start(data_dir, **settings)
     try:
+        if first is not None:
+            await system.is_ready(within=60)
+            await system.ended(await system.trigger(first), within=90)
         await system.serves(within=90)
         yield system
     finally:
