@@ -166,7 +166,7 @@ async def predictor(
         yield process
         assert process.returncode is None, "it died"
         process.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             assert await process.wait() == 0
     finally:
         if process.returncode is None:
