@@ -193,7 +193,7 @@ async def test_on_sigterm_everyone_is_told_and_the_process_ends_well(gateway: Ga
     async with asyncio.TaskGroup() as group:
         codes = [group.create_task(closed(client)) for client in clients]
     assert {code.result() for code in codes} == {1012}
-    assert await asyncio.to_thread(gateway.process.wait, 10) == 0
+    assert await asyncio.to_thread(gateway.process.wait, 5) == 0
 
 
 async def test_a_client_that_never_reads_holds_nobody_up(gateway: Gateway, market: Market) -> None:
