@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.contracts.terms import Timeframe
 from shared.model.features import NAMES, matrix
 from shared.model.history import WARMUP
-from tests.benchmarks import markets, pandas_features, report
+from tests.benchmarks import markets, pair_and_target, pandas_features, report
 from tests.benchmarks.measure import Row, Section, at_least, at_most, paired, times_less, times_more
 from tests.benchmarks.plan import Plan
 from tests.support.markets import planted_signal
@@ -60,6 +61,16 @@ def test_the_pandas_yardstick_computes_the_same_features() -> None:
             assert np.corrcoef(values, column)[0, 1] > 0.95, name
         else:
             np.testing.assert_allclose(values, column, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_the_yardstick_of_pairs_and_targets_has_the_features_that_are_published() -> None:
+    pair, *others = [
+        pandas_features.frame(planted_signal(800, strength=0.3, seed=seed, timeframe=Timeframe.M15))
+        for seed in range(3)
+    ]
+    rows = pair_and_target.features(pair, others)
+    assert rows.shape == (800 - pair_and_target.WARMUP, 569)
+    assert np.isfinite(rows).all()
 
 
 def test_a_ratio_is_the_median_of_the_turns_so_that_a_slow_turn_does_not_count() -> None:
