@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.trainer.domain.chance import Chance
+from services.trainer.domain.evidence import student
 from shared.contracts.records import Score
 from shared.contracts.terms import Horizon
 from shared.model.odds import logit, sigmoid
@@ -30,14 +31,14 @@ def score(
     *,
     chance: Chance | None = None,
 ) -> Score:
-    """All the numbers for one learner on the rows that it has not seen."""
+    """All the numbers for one learner on the rows that it has not seen, in the order of time."""
     share = float(labels.mean(dtype=np.float64))
     area = roc_auc(labels, probabilities)
     return Score(
         horizon=horizon,
         learner=learner,
         roc_auc=area,
-        roc_auc_interval=None if area is None else interval(area, labels, horizon),
+        roc_auc_interval=None if area is None else interval(area, labels, probabilities),
         roc_auc_null=chance.mean if chance and area is not None else None,
         roc_auc_null_high=chance.high if chance and area is not None else None,
         log_loss=log_loss(labels, probabilities),
@@ -60,21 +61,19 @@ def roc_auc(labels: Vector, probabilities: Vector) -> float | None:
     ups, downs = int(risen.sum()), int((~risen).sum())
     if not ups or not downs:
         return None
-    _, place, counts = np.unique(probabilities, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[place]
-    return float((ranks[risen].sum() - ups * (ups + 1) / 2.0) / (ups * downs))
+    return float((_ranks(probabilities)[risen].sum() - ups * (ups + 1) / 2.0) / (ups * downs))
 
 
-def interval(area: float, labels: Vector, horizon: Horizon) -> tuple[float, float]:
-    """The 95 % interval of a ROC AUC.
+def interval(area: float, labels: Vector, probabilities: Vector) -> tuple[float, float]:
+    """The 95 % interval of a ROC AUC over rows in the order of time.
 
-    The standard error is Hanley's and McNeil's (Radiology 143, 1982), for as many rows of each
-    class as do not share candles: rows / horizon. It is taken on the scale of log-odds, so that the
-    bounds stay between 0 and 1. Returns that follow one another would widen it further; that is not
-    counted.
+    The standard error is Hanley's and McNeil's (Radiology 143, 1982) for as many rows of each class
+    as the rows are worth together, with Student's t. It is taken on the scale of log-odds, so that
+    the bounds stay between 0 and 1.
     """
-    risen = float((labels > 0.5).sum())
-    ups, downs = max(risen / horizon, 1.0), max((len(labels) - risen) / horizon, 1.0)
+    worth = independent_rows(labels, probabilities)
+    share = float(labels.mean(dtype=np.float64))
+    ups, downs = max(worth * share, 1.0), max(worth * (1.0 - share), 1.0)
     least = 0.5 / (ups * downs + 1.0)
     area = min(max(area, least), 1.0 - least)
     two_ups, two_downs = area / (2.0 - area), 2.0 * area**2 / (1.0 + area)
@@ -83,9 +82,35 @@ def interval(area: float, labels: Vector, horizon: Horizon) -> tuple[float, floa
         + (ups - 1.0) * (two_ups - area**2)
         + (downs - 1.0) * (two_downs - area**2)
     ) / (ups * downs)
-    reach = _Z * np.sqrt(variance) / (area * (1.0 - area))
+    reach = student(_Z, max(worth - 1.0, 1.0)) * np.sqrt(variance) / (area * (1.0 - area))
     low, high = sigmoid(logit(np.array([area])) + np.array([-reach, reach]))
     return float(low), float(high)
+
+
+def independent_rows(labels: Vector, probabilities: Vector) -> float:
+    """How many rows that tell nothing of each other would rank as reliably as these do.
+
+    Labels that overlap, returns that follow one another and forecasts that change slowly all make
+    it fewer, and only together: labels that overlap in full lose nothing under forecasts that are
+    new on every row. So what is looked at is the ROC AUC itself, with the forecasts shifted in time
+    against the labels, round the end, by every number of rows: that breaks what they have to do
+    with each other and keeps the order of each. Its variance over the shifts stands against that
+    over shuffled rows, which is Mann-Whitney's. A Fourier transform makes all shifts at once.
+    """
+    rows = len(labels)
+    ranks = _ranks(probabilities) - (rows + 1) / 2.0
+    risen = labels - labels.mean(dtype=np.float64)
+    shifted = np.fft.irfft(np.fft.rfft(risen) * np.fft.rfft(ranks).conj(), rows)
+    variance = float((shifted**2).mean())
+    shuffled = float((risen**2).sum() * (ranks**2).sum()) / (rows - 1)
+    return rows * shuffled / max(variance, shuffled) if shuffled else float(rows)
+
+
+def _ranks(values: Vector) -> npt.NDArray[np.float64]:
+    """From 1, and the mean of their places where some are equal."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: npt.NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2.0)[place]
+    return ranks
 
 
 def log_loss(labels: Vector, probabilities: Vector) -> float:

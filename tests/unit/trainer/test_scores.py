@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from services.trainer.domain.chance import Chance
 from services.trainer.domain.scores import (
     calibration_error,
+    independent_rows,
     interval,
     log_loss,
     roc_auc,
@@ -72,25 +73,24 @@ def test_gaps_of_different_signs_do_not_make_up_for_each_other() -> None:
     assert calibration_error(labels, said) == pytest.approx(0.3)
 
 
-def test_overlapping_labels_count_as_fewer_rows_and_widen_the_interval() -> None:
+def test_effective_rows_are_those_that_share_no_candles() -> None:
     labels = np.tile([1.0, 0.0], 60)
-    narrow, wide = interval(0.6, labels, 1), interval(0.6, labels, 7)
-    assert narrow[0] > wide[0]
-    assert narrow[1] < wide[1]
     assert score(7, "basic", labels, np.full(120, 0.5)).effective_rows == pytest.approx(120 / 7)
 
 
-def test_the_interval_has_hanley_and_mcneils_width_in_the_middle() -> None:
+def test_the_interval_has_hanley_and_mcneils_width_where_rows_stand_alone() -> None:
     """For an area of 1/2 their variance is Mann-Whitney's: (n + m + 1) / (12 n m)."""
-    low, high = interval(0.5, np.tile([1.0, 0.0], 5000), 1)
-    assert (high - low) / 2 == pytest.approx(1.96 * math.sqrt(10_001 / (12 * 5000**2)), rel=0.01)
+    rng = np.random.default_rng(0)
+    labels, said = (rng.random(10_000) < 0.5).astype(float), rng.random(10_000)
+    low, high = interval(0.5, labels, said)
+    assert (high - low) / 2 == pytest.approx(1.96 * math.sqrt(10_001 / (12 * 5000**2)), rel=0.05)
 
 
-@given(judged, st.integers(1, 60))
+@given(judged)
 def test_an_interval_holds_its_area_and_stays_between_0_and_1(
-    pairs: tuple[np.ndarray, np.ndarray], horizon: int
+    pairs: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    found = score(horizon, "basic", *pairs)
+    found = score(1, "basic", *pairs)
     if found.roc_auc is not None:
         assert found.roc_auc_interval is not None
         low, high = found.roc_auc_interval
@@ -99,27 +99,74 @@ def test_an_interval_holds_its_area_and_stays_between_0_and_1(
         assert high > found.roc_auc or found.roc_auc == 1.0
 
 
-def _walks(rows: int, horizon: int, count: int) -> np.ndarray:
-    """Whether overlapping sums of noise are positive: [count, rows]."""
-    steps = np.random.default_rng(1).normal(0.0, 1.0, (count, rows + horizon))
+def _follow(count: int, rows: int, *, persistence: float, seed: int) -> np.ndarray:
+    """Series that keep so much of their last value: [count, rows]. With 1 they are walks."""
+    series = np.random.default_rng(seed).normal(0.0, 1.0, (count, rows + 100))
+    for row in range(1, rows + 100):
+        series[:, row] += persistence * series[:, row - 1]
+    return series[:, 100:]
+
+
+def _rises(count: int, rows: int, horizon: int, *, persistence: float) -> np.ndarray:
+    """Whether the sums of `horizon` steps ahead are positive: labels that overlap."""
+    steps = _follow(count, rows + horizon, persistence=persistence, seed=1)
     paths = np.cumsum(steps, axis=1)
     return (paths[:, horizon:] > paths[:, :-horizon]).astype(float)
 
 
-@pytest.mark.parametrize(("rows", "horizon"), [(120, 1), (500, 7), (1000, 30)])
-def test_intervals_cover_one_half_where_a_persistent_score_knows_nothing(
-    rows: int, horizon: int
-) -> None:
-    """The score is a slow walk of its own: the hardest case for labels that overlap."""
-    truth = _walks(rows, horizon, 400)
-    noise = np.random.default_rng(2).normal(0.0, 1.0, (400, rows))
-    said = np.cumsum(noise, axis=1)
-    covered = 0
+def _covered(truth: np.ndarray, said: np.ndarray) -> float:
+    """The share of intervals that hold one half, of those that there are."""
+    held = []
     for labels, each in zip(truth, said, strict=True):
         area = roc_auc(labels, each)
-        low, high = interval(area, labels, horizon) if area is not None else (0.0, 1.0)
-        covered += low <= 0.5 <= high
-    assert covered / 400 >= 0.9
+        if area is not None:
+            low, high = interval(area, labels, each)
+            held.append(low <= 0.5 <= high)
+    return float(np.mean(held))
+
+
+@pytest.mark.parametrize("returns", [0.0, 0.6], ids=["a random walk", "returns that follow"])
+@pytest.mark.parametrize("forecasts", [0.0, 0.8, 0.97, 1.0])
+@pytest.mark.parametrize("horizon", [1, 7, 30])
+@pytest.mark.parametrize("rows", [14, 56, 120, 480])
+def test_intervals_hold_one_half_where_forecasts_know_nothing(
+    rows: int, horizon: int, forecasts: float, returns: float
+) -> None:
+    """However long labels overlap, returns follow one another, and forecasts stay what they are."""
+    truth = _rises(300, rows, horizon, persistence=returns)
+    said = _follow(300, rows, persistence=forecasts, seed=2)
+    assert _covered(truth, said) >= 0.9
+
+
+def test_intervals_hold_what_a_forecast_is_worth() -> None:
+    """The forecast foresees a half of what moves the market, over and over."""
+    known = _follow(300, 480, persistence=0.8, seed=3)
+    truth = (known + _follow(300, 480, persistence=0.8, seed=4) > 0.0).astype(float)
+    worth = roc_auc(truth.ravel(), known.ravel())
+    assert worth is not None
+    held = []
+    for labels, said in zip(truth, known, strict=True):
+        area = roc_auc(labels, said)
+        assert area is not None
+        low, high = interval(area, labels, said)
+        held.append(low <= worth <= high)
+    assert np.mean(held) >= 0.9
+
+
+def test_forecasts_that_are_new_on_every_row_lose_nothing_by_labels_that_overlap() -> None:
+    truth = _rises(50, 480, 30, persistence=0.0)
+    fresh, slow = (_follow(50, 480, persistence=each, seed=2) for each in (0.0, 0.97))
+    worth_fresh, worth_slow = (
+        np.mean([independent_rows(*pair) for pair in zip(truth, said, strict=True)])
+        for said in (fresh, slow)
+    )
+    assert worth_fresh > 0.8 * 480
+    assert worth_slow < 0.1 * 480
+
+
+@pytest.mark.parametrize("said", [np.full(4, 0.5), np.array([0.1, 0.1, 0.4, 0.4])])
+def test_rows_are_never_worth_more_than_they_are(said: np.ndarray) -> None:
+    assert 0.0 < independent_rows(np.array([1.0, 0.0, 1.0, 0.0]), said) <= 4.0
 
 
 def test_chance_stands_beside_a_roc_auc_and_nowhere_else() -> None:
