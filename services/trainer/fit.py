@@ -26,6 +26,7 @@ from shared.model.candles import Candles, view
 from shared.model.features import NAMES, SPEC
 from shared.model.forest import Forest
 from shared.model.linear import Linear
+from shared.model.splits import Split, adjusted
 from shared.model.trial import Trial
 
 #: Of what validation foretold, the newest rows that the next model is compared on: sixteen months
@@ -42,8 +43,9 @@ def fit(job: FitJob, inputs: Inputs, progress: Progress) -> FitResult:
     """Train, judge, pack and check one symbol's model, and compare it with the live one.
 
     The candles are rows, oldest first: those of the plan's window and `WARMUP` before it (see
-    `history.rows_to_read`). The same job, inputs and libraries give the same artifact. A job that
-    is to update a base which it cannot start from trains in full instead.
+    `history.rows_to_read`). Splits in them are undone, and the note says which. The same job,
+    inputs and libraries give the same artifact. A job that is to update a base which it cannot
+    start from trains in full instead.
 
     Raises:
         CandlesRefused: candles that no feature can be computed from.
@@ -51,7 +53,12 @@ def fit(job: FitJob, inputs: Inputs, progress: Progress) -> FitResult:
         Unsound: the model gives numbers that are not finite or not its boosters' own.
     """
     progress("features", 0.0)
-    candles = view(inputs.candles)
+    candles, splits = adjusted(view(inputs.candles))
+    result = _trained(job, candles, inputs, progress)
+    return replace(result, note=_note(result.note, splits))
+
+
+def _trained(job: FitJob, candles: Candles, inputs: Inputs, progress: Progress) -> FitResult:
     if job.mode is not Mode.INCREMENTAL:
         return _full(job, candles, inputs.rival, progress)
     check_days(job, candles)
@@ -61,6 +68,13 @@ def fit(job: FitJob, inputs: Inputs, progress: Progress) -> FitResult:
         result = _full(replace(job, mode=Mode.FULL), candles, inputs.rival, progress)
         return replace(result, note=f"trained in full: {exc}")
     return update(job, candles, base, inputs.rival, progress)
+
+
+def _note(note: str | None, splits: tuple[Split, ...]) -> str | None:
+    notes = [note] if note else []
+    if splits:
+        notes.append(f"adjusted for a {', a '.join(map(str, splits))}")
+    return "; ".join(notes) or None
 
 
 def _full(job: FitJob, rows: Candles, rival: bytes, progress: Progress) -> FitResult:

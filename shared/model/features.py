@@ -2,9 +2,11 @@
 
 O, H, L, C, V are open, high, low, close and volume of a candle, TP = (H + L + C) / 3, r the log
 return to it; `X[k]` is X of k rows ago. `mean`, `sd`, `sum`, `max`, `min` run over the newest k
-rows, EMA is `windows.exponential`. No feature changes when all prices, or all volumes, are
-multiplied by a constant; none looks ahead, or further back than `WARMUP` rows. Where a quotient is
-undefined (a price that stands still, no volume) it takes the value in brackets, or 0.
+rows, EMA is `windows.exponential`. Every one of them is a ratio or a logarithm of one: none changes
+when all prices, all volumes, or both are multiplied by constants, so none knows what a share costs.
+None looks ahead, or further back than `WARMUP` rows. Where a quotient is undefined (a price that
+stands still, no volume) it takes the value in brackets, or 0. Splits are undone before: see
+`shared.model.splits`.
 """
 
 import hashlib
@@ -355,9 +357,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     # Range
     _one("bollinger_position_20", "(C - mean C) / (2 sd C)", _bollinger_position),
     _one("bollinger_width_20", "4 sd(C) / mean(C)", _bollinger_width),
-    *_over(
-        "donchian", "(C - min L) / (max H - min L) over k rows (0.5)", _donchian, 20, 60, WARMUP
-    ),
+    *_over("donchian", "(C - min L) / (max H - min L) over k rows (0.5)", _donchian, 20, 60, 100),
     _one("body", "(C - O) / (H - L)", _body),
     _one("upper_wick", "(H - max(O, C)) / (H - L)", _upper_wick),
     _one("lower_wick", "(min(O, C) - L) / (H - L)", _lower_wick),

@@ -14,6 +14,7 @@ from shared.model.candles import Candles
 from shared.model.features import SPEC, Matrix, matrix
 from shared.model.history import WARMUP
 from shared.model.odds import sigmoid
+from shared.model.splits import adjusted
 
 #: The learner that is not a booster.
 BASIC: Final = "basic"
@@ -32,7 +33,7 @@ class Probabilities:
 def forecast(model: Model, candles: Candles) -> tuple[Forecast, ...]:
     """What the newest candle says, one forecast per horizon, the nearest first.
 
-    Only the newest `WARMUP + 1` candles are looked at.
+    Only the newest `WARMUP + 1` candles are looked at, and splits among them are undone.
 
     Raises:
         NotEnoughHistory: fewer candles than that.
@@ -40,7 +41,8 @@ def forecast(model: Model, candles: Candles) -> tuple[Forecast, ...]:
     """
     if len(candles) <= WARMUP:
         raise NotEnoughHistory(f"{len(candles)} candles; a prediction needs {WARMUP + 1}")
-    now = probabilities(model, matrix(candles[-WARMUP - 1 :]))
+    newest, _ = adjusted(candles[-WARMUP - 1 :])
+    now = probabilities(model, matrix(newest))
     learners = (*model.card.boosters, BASIC)
     return tuple(
         _forecast(outlook, float(p_up), dict(zip(learners, map(float, each), strict=True)))

@@ -4,7 +4,8 @@ from typing import Final
 
 from shared.contracts.terms import Timeframe
 
-#: No feature looks further back than this many rows before its own.
+#: No feature looks further back than this many rows before its own: its values come from the newest
+#: 100 rows, and whether there was a split among these is told by some rows before them.
 WARMUP: Final = 120
 
 #: A window is never shorter than this many rows, however few days it spans: 90 daily candles are

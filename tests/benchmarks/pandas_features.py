@@ -113,7 +113,7 @@ def _range(m: pd.DataFrame) -> dict[str, Series]:
     span, centre = m.high - m.low, m.close.rolling(20).mean()
     deviation = m.close.rolling(20).std(ddof=0)
     upper, lower = np.maximum(m.open, m.close), np.minimum(m.open, m.close)
-    columns = {f"donchian_{k}": _channel(m, k) for k in (20, 60, 120)}
+    columns = {f"donchian_{k}": _channel(m, k) for k in (20, 60, 100)}
     columns["bollinger_position_20"] = _over(m.close - centre, 2 * deviation, 0.0)
     columns["bollinger_width_20"] = 4 * deviation / centre
     columns["body"] = _over(m.close - m.open, span, 0.0)

@@ -53,6 +53,16 @@ def troubled(rows: int, *, seed: int = 0) -> Candles:
     return candles
 
 
+def split_at(candles: Candles, row: int, ratio: float, *, volume: bool = True) -> Candles:
+    """The same market, where there are `ratio` shares for each old one from this row on."""
+    candles = candles.copy()
+    for name in ("open", "high", "low", "close"):
+        candles[name][row:] /= ratio
+    if volume:
+        candles["volume"][row:] *= ratio
+    return candles
+
+
 def _candles(
     moves: npt.NDArray[np.float64],
     volume: npt.NDArray[np.float64],

@@ -47,8 +47,9 @@ class FitResult:
     `verdict` is None where there is no live model.
 
     `mode` is what was done: an update that had no base to start from is a full training, and `note`
-    says why. `native` is the file of a full model, for its updates to start from. An update that
-    has fallen behind has `needs_full`, and `note` says by how much.
+    says why. It also says for which splits the candles were adjusted. `native` is the file of a
+    full model, for its updates to start from. An update that has fallen behind has `needs_full`,
+    and `note` says by how much.
     """
 
     artifact: bytes

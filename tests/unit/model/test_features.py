@@ -98,14 +98,32 @@ def test_a_planted_leak_is_caught(leak: str, cut: int) -> None:
     assert sees_the_future(leaking, random_walk(400), cut)
 
 
-@pytest.mark.parametrize("factor", [1e-6, 0.1, 3.0, 1e6])
-def test_a_split_of_the_share_changes_no_feature(factor: float) -> None:
-    candles = random_walk(300)
+@pytest.mark.parametrize("market", MARKETS)
+@pytest.mark.parametrize(
+    ("price", "volume"),
+    [(1e3, 1.0), (1e-3, 1.0), (1.0, 1e3), (1.0, 1e-3), (1e3, 1e3), (1e6, 1e-6), (1e-6, 1e6)],
+)
+def test_no_feature_changes_with_what_a_share_costs_or_how_many_there_are(
+    market: str, price: float, volume: float
+) -> None:
+    candles = MARKETS[market]
     scaled = candles.copy()
     for name in ("open", "high", "low", "close"):
-        scaled[name] *= factor
-    scaled["volume"] /= factor
-    np.testing.assert_allclose(matrix(scaled), matrix(candles), rtol=1e-4, atol=1e-6)
+        scaled[name] *= price
+    scaled["volume"] *= volume
+    for name, ours, theirs in zip(NAMES, matrix(scaled).T, matrix(candles).T, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@given(cut=st.integers(100, 260))
+def test_the_values_of_a_row_come_from_its_newest_hundred_rows(cut: int) -> None:
+    """The rest of `WARMUP` tells whether there was a split among these."""
+    candles = random_walk(400)
+    altered = candles.copy()
+    for name in ("open", "high", "low", "close", "volume"):
+        altered[name][:cut] = altered[name][:cut][::-1] * 3.0
+    known = max(cut + 99 - WARMUP, 0)
+    assert np.array_equal(matrix(altered)[known:], matrix(candles)[known:])
 
 
 prices = st.floats(1e-12, 1e15)

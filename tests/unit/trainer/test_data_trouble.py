@@ -14,7 +14,7 @@ from shared.model.artifact import decode
 from shared.model.candles import Candles
 from shared.model.forecast import forecast
 from tests.support.jobs import daily_job
-from tests.support.markets import random_walk
+from tests.support.markets import random_walk, split_at
 
 HORIZONS = (1, 3)
 JOB = daily_job(horizons=HORIZONS, min_days=5, rounds=20)
@@ -91,6 +91,17 @@ def test_what_is_no_price_and_no_volume_is_refused_by_name(
 def test_a_symbol_listed_last_week_says_what_it_lacks(rows: int, mode: Mode) -> None:
     with pytest.raises(NotEnoughHistory):
         _run(random_walk(rows), mode)
+
+
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.INCREMENTAL])
+def test_a_split_changes_nothing_but_the_note(mode: Mode) -> None:
+    candles = random_walk(480)
+    full = _run(candles[:BASE_ROWS])
+    plain = _run(candles, mode, full.native)
+    split = _run(split_at(candles, BASE_ROWS + 10, 2.0), mode, full.native)
+    assert plain.note is None
+    assert split.note == "adjusted for a 2:1 split at 2025-03-06T00:00:00Z"
+    assert split.artifact == plain.artifact
 
 
 def test_a_young_symbol_is_given_the_horizons_that_can_be_judged_and_no_others() -> None:
