@@ -6,6 +6,9 @@
 A label looks `purge` rows ahead, so that many rows are left out wherever one part ends and a later
 one begins; otherwise the last labels of the one would be made of candles of the other. Early
 stopping looks at `valid` and never at `test`.
+
+There is no embargo. It would keep out training rows that follow a test block, whose features are
+made of the candles of its labels; but no fold learns from anything after its own test block.
 """
 
 from collections.abc import Iterator

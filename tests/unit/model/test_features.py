@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.trainer.domain.labels import returns_ahead, rises
 from shared.contracts.terms import Timeframe
 from shared.model.candles import ROW, Candles, view
 from shared.model.features import FEATURES, NAMES, matrix
@@ -79,7 +80,8 @@ def _log(candles: Candles) -> npt.NDArray[np.float64]:
 
 
 LEAKS: dict[str, Compute] = {
-    "the label itself": lambda c: np.roll(_log(c), -1),
+    "the label itself": lambda c: rises(returns_ahead(c["close"], (1,))),
+    "the next close": lambda c: np.roll(_log(c), -1),
     "standard scores over all rows": lambda c: (_log(c) - _log(c).mean()) / _log(c).std(),
     "a centred average": lambda c: np.convolve(_log(c)[:, 0], np.ones(5) / 5, "same")[:, None],
     "ranks over all rows": lambda c: np.argsort(np.argsort(_log(c), axis=0), axis=0),

@@ -47,6 +47,15 @@ def test_folds_expand_and_their_tests_are_adjacent_and_end_with_the_last_row(
         assert folds[-1].test.stop == rows
 
 
+@given(rows=sizes, test_rows=st.integers(1, 3000), purge=purges)
+def test_nothing_after_a_test_block_is_learnt_from_so_that_no_embargo_is_needed(
+    rows: int, test_rows: int, purge: int
+) -> None:
+    """An embargo keeps a test label out of the features of training rows that follow it."""
+    for fold in _folds(rows, test_rows, purge):
+        assert max(*fold.train, *fold.valid) < fold.test[0]
+
+
 def _folds(rows: int, test_rows: int, purge: int) -> tuple[Fold, ...]:
     try:
         return walk_forward(rows, test_rows=test_rows, purge=purge)
