@@ -16,6 +16,7 @@ AppError
     ├── InvalidSetting        a setting with a value that is not allowed
     ├── CandlesRefused        a candle, or a file of candles, that cannot be stored
     ├── NotFound              nothing is stored under that name
+    ├── ChangedMeanwhile      the change was meant for a revision that is no longer in force
     ├── TrainingLocked        another run holds the training lock
     ├── NotEnoughHistory      fewer candles than the training needs
     ├── TrainingFailed        a job ended without a model: crash, deadline, memory, bad numbers
@@ -102,6 +103,10 @@ class CandlesRefused(Permanent):
 
 class NotFound(Permanent):
     code = "not_found"
+
+
+class ChangedMeanwhile(Permanent):
+    code = "precondition_failed"
 
 
 class TrainingLocked(Permanent):

@@ -5,8 +5,9 @@ Times are aware and in UTC. A number that can be unknown is None, never NaN.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, Self
 
+from shared.contracts.errors import AppError
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import (
     ENSEMBLE,
@@ -19,6 +20,9 @@ from shared.contracts.terms import (
     Timeframe,
 )
 
+#: In characters. An event holds 64 KiB, and a character in JSON is at most 6 bytes.
+_LONGEST_REASON: Final = 2000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -27,14 +31,30 @@ class Problem:
     code: str
     message: str
 
+    @classmethod
+    def of(cls, error: AppError) -> Self:
+        """The words of the error, cut where they would fill the event that carries them."""
+        message = str(error)
+        if len(message) > _LONGEST_REASON:
+            message = message[: _LONGEST_REASON - 1] + "…"
+        return cls(code=error.code, message=message)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Universe:
-    """What is trained and predicted. KV `evertrain_config`, key `universe`; owner: scheduler."""
+    """What is trained and predicted. KV `evertrain_config`, key `universe`; owner: schedulers.
+
+    `revision` grows by one with each change. `chosen_by`: whether the symbols are those of the
+    settings, of people who named them here, or else what the provider offers. `overrules` names the
+    list in the settings that people decided against: when that list changes, it counts again.
+    """
 
     symbols: tuple[Symbol, ...]
     timeframe: Timeframe
     horizons: tuple[Horizon, ...]
+    revision: int = 0
+    chosen_by: Literal["settings", "provider", "people"] = "settings"
+    overrules: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +98,11 @@ class PostTrainCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run over many symbols. KV `evertrain_runs`, key `run.<run_id>`; owner: coordinator."""
+    """One run over many symbols. KV `evertrain_runs`, key `run.<run_id>`; owner: coordinator.
+
+    Whoever wants a run to end writes `cancel_requested_at`, and nothing else. A request that is
+    cancelled before a trainer has looked at it has a record without symbols.
+    """
 
     run_id: str
     mode: Mode
@@ -94,6 +118,7 @@ class RunRecord:
     skipped: int = 0
     error: Problem | None = None
     check: PostTrainCheck | None = None
+    cancel_requested_at: Instant | None = None
 
     @property
     def total(self) -> int:
@@ -143,9 +168,10 @@ class Score:
     `learner` is one of `LEARNERS` or `ensemble`, which is what is served. `rows` are the
     out-of-sample rows behind the numbers, `effective_rows` as many as do not share candles;
     `up_share` of them rose, and `base_rate` is the accuracy of always naming the commoner class.
-    A ROC AUC is None where the rows hold one class only. `roc_auc_interval` holds it with 95 %
-    confidence; `roc_auc_null` and `roc_auc_null_high` are the mean and the 95 % quantile of what
-    the ensemble gets in markets that foretell nothing, over a window of this length.
+    A ROC AUC is None where the rows hold one class only. `roc_auc_interval` holds the true one with
+    95 % confidence, however much rows depend on their neighbours; `roc_auc_null` and
+    `roc_auc_null_high` are the mean and the 95 % quantile of what the ensemble gets in markets that
+    foretell nothing, over a window of this length.
     """
 
     horizon: Horizon
@@ -332,6 +358,43 @@ class Coverage:
     stale: int
     missing: int
     oldest_age_days: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The automation runs. `run_id` is the run that it begins with, or the one in progress."""
+
+    status: Literal["started", "already_running"]
+    symbols: tuple[Symbol, ...]
+    timeframe: Timeframe
+    quick_mode: bool
+    run_id: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The automation rests, and these runs are being cancelled."""
+
+    status: Literal["stopped"] = "stopped"
+    cancelled: tuple[str, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickRecord:
+    """An instant of a schedule that was acted on. KV `evertrain_ticks`, key
+    `tick.<schedule>.<instant>`; owner: whichever scheduler noted it first.
+
+    `missed` instants of the schedule were not acted on since the one before. While `done_at` is
+    None, whoever noted it is acting on it, or has died in between.
+    """
+
+    schedule: str
+    due: Instant
+    noted_at: Instant
+    missed: int = 0
+    done_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

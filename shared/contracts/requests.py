@@ -5,10 +5,11 @@ are valid wherever every field has one.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from shared.contracts.configuration import Door
 from shared.contracts.records import TrainingPlan
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Instant, Mode, Source, Status, Timeframe
@@ -29,6 +30,10 @@ class TrainRequest:
     batch_size: Annotated[int, Meta(ge=1, le=1000)] | None = None
     source: Source = Source.MANUAL
     request_id: RunId | None = None
+
+    def run_id(self, mode: Mode, place: str) -> str:
+        """`place` names the message's place in its stream."""
+        return self.request_id or f"{mode}-{place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,13 @@ class RunsRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequest:
+    """`evertrain.scheduler.cancel`: end this run, or the one in progress and all that wait."""
+
+    run_id: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CandlesRequest:
     """`evertrain.scheduler.candles`: the summaries of every series."""
 
@@ -106,3 +118,64 @@ class CandlesRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingStatusRequest:
     """`evertrain.scheduler.status`"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """`evertrain.scheduler.start`: let the automation run, over `symbols` or all there are.
+
+    It begins with a run at once: a quick one over all of them with `quick_start`, else a cycle over
+    what is due. `request_id` becomes that run's id, and the same one is carried out once.
+    """
+
+    symbols: tuple[Symbol, ...] | None = None
+    timeframe: Timeframe | None = None
+    quick_start: bool = False
+    request_id: RunId | None = None
+    by: Door = "nats"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequest:
+    """`evertrain.scheduler.stop`: let the automation rest, and cancel what runs or waits.
+
+    The same `request_id` is carried out once: a late repeat does not stop what was started since.
+    """
+
+    request_id: RunId | None = None
+    by: Door = "nats"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationRequest:
+    """`evertrain.scheduler.config`: the configuration in force, and its history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigureRequest:
+    """`evertrain.scheduler.configure`: change these settings; the others keep their values.
+
+    With `revision`, only if that is still the one in force.
+    """
+
+    changes: dict[str, Any]
+    revision: int | None = None
+    by: Door = "nats"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UniverseRequest:
+    """`evertrain.scheduler.universe`: what is trained and predicted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChooseSymbolsRequest:
+    """`evertrain.scheduler.choose`: these symbols, or those there are, with some more or less.
+
+    With `revision`, only if that is still the one in force.
+    """
+
+    symbols: tuple[Symbol, ...] | None = None
+    add: tuple[Symbol, ...] = ()
+    remove: tuple[Symbol, ...] = ()
+    revision: int | None = None

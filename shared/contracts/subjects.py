@@ -1,5 +1,6 @@
 """The names of everything on the bus. Nothing else builds a subject, a key or a stream name."""
 
+from datetime import datetime
 from typing import Final
 
 from shared.contracts.events import Event
@@ -24,6 +25,7 @@ ARTIFACTS: Final = "evertrain_artifacts"
 #: Keys.
 TRAINING_LOCK: Final = "training"
 UNIVERSE: Final = "universe"
+CONFIGURATION: Final = "training"
 
 ALL_EVENTS: Final = "evertrain.event.>"
 CANDLES_UPDATED: Final = "evertrain.event.candles.updated.*"
@@ -54,6 +56,11 @@ def schedule(name: str) -> str:
 
 def tick(name: str) -> str:
     return f"evertrain.tick.{name}"
+
+
+def tick_key(schedule: str, due: datetime | None = None) -> str:
+    """The key of an instant; without one, what all keys of the schedule match."""
+    return f"tick.{schedule}.{due:%Y%m%dT%H%M%SZ}" if due else f"tick.{schedule}.*"
 
 
 def run_key(run_id: str) -> str:
