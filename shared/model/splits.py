@@ -21,7 +21,7 @@ MEMORY: Final = 21
 
 #: New shares for old ones. A reverse split is one upside down.
 _COMMON: Final = tuple(Fraction(r) for r in ("3/2", "2", "3", "4", "5", "7", "10", "20"))
-_RATIOS: Final = (*_COMMON, *(1 / ratio for ratio in _COMMON))
+RATIOS: Final = (*_COMMON, *(1 / ratio for ratio in _COMMON))
 
 # The rule, in medians of the log true range of the candles before.
 _LEAST_STEP: Final = 8.0
@@ -86,7 +86,7 @@ def _split(candles: Candles, row: int) -> Split | None:
     before, first = candles[row - MEMORY : row], candles[row]
     usual = float(np.median(_log_true_ranges(before)))
     step = float(np.log(before["close"][-1] / first["open"]))
-    ratio = min(_RATIOS, key=lambda each: abs(np.log(float(each)) - step))
+    ratio = min(RATIOS, key=lambda each: abs(np.log(float(each)) - step))
     exact = float(np.log(float(ratio)))
     if (
         usual == 0.0

@@ -15,6 +15,7 @@ from shared.model.features import Matrix, matrix
 from shared.model.forecast import forecast
 from shared.model.history import WARMUP
 from shared.model.splits import MEMORY, adjusted
+from tests.benchmarks.markets import daily
 from tests.support.markets import random_walk, split_at
 from tests.support.models import made_up_model
 
@@ -170,3 +171,17 @@ def test_too_few_candles_to_judge_by_are_left_alone() -> None:
     for rows in (0, 1, MEMORY):
         candles = split_at(random_walk(rows), rows // 2, 2.0)
         assert adjusted(candles)[0] is candles
+
+
+def test_in_real_candles_the_splits_are_found_and_the_crash_is_not() -> None:
+    """AAPL fell by half on 2000-09-29, and there were profits to warn of."""
+    found = {
+        f"{symbol} {split}"
+        for symbol, candles in daily(None).series.items()
+        for split in adjusted(candles)[1]
+    }
+    assert found == {
+        "AAPL 2:1 split at 2000-06-21T00:00:00Z",
+        "AAPL 2:1 split at 2005-02-28T00:00:00Z",
+        "MSFT 2:1 split at 2003-02-18T00:00:00Z",
+    }
