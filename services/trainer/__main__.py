@@ -73,8 +73,7 @@ async def main(env: Environment) -> None:
 
         async def on_request(delivery: Delivery) -> None:
             mode = Mode(delivery.subject.rpartition(".")[2])
-            place = f"{delivery.stored_at:%Y%m%dT%H%M%S}-{delivery.sequence}"
-            await coordinator.on_request(mode, delivery.data, place, delivery.stored_at)
+            await coordinator.on_request(mode, delivery.data, delivery.place, delivery.stored_at)
 
         async def on_order(delivery: Delivery) -> None:
             await worker.on_order(delivery.data, delivery.attempt)

@@ -6,19 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
+from services.trainer.domain import announcements
 from services.trainer.domain.descent import Descent, after
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
+from services.trainer.interruption import RunCancelled, unless_cancelled
 from shared.contracts import codec
 from shared.contracts.errors import AppError, Permanent
-from shared.contracts.events import (
-    Event,
-    JobCompleted,
-    JobFailed,
-    JobProgressed,
-    JobStarted,
-    ModelPromoted,
-    ModelRefused,
-)
+from shared.contracts.events import Event
 from shared.contracts.records import (
     JobRecord,
     LockHolder,
@@ -51,7 +45,8 @@ class RunBook(Protocol):
 
     async def job(self, run_id: str, symbol: Symbol) -> JobRecord | None: ...
 
-    async def keep_job(self, job: JobRecord) -> None: ...
+    async def keep_job(self, job: JobRecord) -> JobRecord:
+        """Write the record, but never over one that has ended; what stands there now."""
 
 
 class Candles(Protocol):
@@ -152,46 +147,44 @@ class Worker:
         return job if run and job and not (run.status.final or job.status.final) else None
 
     async def _do(self, order: JobOrder, job: JobRecord, lease: Lease, attempt: int) -> None:
-        job = await self._started(job)
         try:
             if attempt > _MOST_ATTEMPTS:
                 raise WorkerLost(f"the job ended its trainer or was lost {attempt - 1} times")
-            await self._train(order, job, lease)
+            async with unless_cancelled(self._book, order.run_id):
+                job = await self._start(job)
+                live = await self._registry.live_model(order.symbol)
+                result = await self._fit(order, job, live)
+            await self._judge(order, job, live, result, lease)
+        except RunCancelled as exc:
+            await self._drop(job, exc)
         except Permanent as exc:
-            await self._failed(job, exc)
+            await self._fail(job, exc)
 
-    async def _train(self, order: JobOrder, job: JobRecord, lease: Lease) -> None:
-        live = await self._registry.live_model(order.symbol)
-        result = await self._fit(order, live)
+    async def _judge(
+        self,
+        order: JobOrder,
+        job: JobRecord,
+        live: ModelRecord | None,
+        result: FitResult,
+        lease: Lease,
+    ) -> None:
+        """Keep what was made, and make it the live model unless its verdict is against it."""
         sha256 = await self._registry.store(result.artifact)
         if result.verdict and result.verdict.refused:
             if live and result.needs_full:
                 await self._registry.promote(_due(live, lease))
-            await self._refused(job, result, sha256, result.verdict)
+            await self._refuse(job, result, sha256, result.verdict)
             return
         descent = await self._descent(result, live)
-        now = self._clock()
-        model = _model(order, result, sha256, descent, lease, now)
+        model = _model(order, result, sha256, descent, lease, self._clock())
         replaced = await self._registry.promote(model)
-        await self._outlet.emit(
-            ModelPromoted(
-                id=f"model.promoted:{model.symbol}:{model.version}",
-                at=now,
-                run_id=order.run_id,
-                symbol=order.symbol,
-                model_version=model.version,
-                previous_version=replaced.version if replaced else None,
-                token=model.token,
-                avg_roc_auc=model.avg_roc_auc,
-                avg_roc_auc_null=model.avg_roc_auc_null,
-            )
-        )
-        await self._succeeded(job, result, now, model_version=model.version)
+        await self._outlet.emit(announcements.model_promoted(model, replaced))
+        await self._succeed(replace(job, model_version=model.version), result)
 
-    async def _fit(self, order: JobOrder, live: ModelRecord | None) -> FitResult:
+    async def _fit(self, order: JobOrder, job: JobRecord, live: ModelRecord | None) -> FitResult:
         """Train in a child, telling of each stage that it enters."""
         entered: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
-        async with alongside(self._tell(order, entered), name=f"tell {order.symbol}"):
+        async with alongside(self._tell(job, entered), name=f"tell {order.symbol}"):
             entered.put_nowait(("reading", 0.0))
             return await self._pool.run(
                 FitJob(
@@ -223,64 +216,29 @@ class Worker:
             base=await self._registry.fetch(base) if base else b"",
         )
 
-    async def _tell(self, order: JobOrder, entered: asyncio.Queue[tuple[str, float]]) -> None:
+    async def _tell(self, job: JobRecord, entered: asyncio.Queue[tuple[str, float]]) -> None:
         while True:
             stage, done = await entered.get()
-            now = self._clock()
-            await self._outlet.emit(
-                JobProgressed(
-                    id=f"job.progressed:{order.run_id}:{order.symbol}:{now.timestamp()}",
-                    at=now,
-                    run_id=order.run_id,
-                    symbol=order.symbol,
-                    stage=stage,
-                    progress_pct=round(100 * done, 1),
-                )
-            )
+            await self._outlet.emit(announcements.job_progressed(job, stage, done, self._clock()))
 
-    async def _started(self, job: JobRecord) -> JobRecord:
+    async def _start(self, job: JobRecord) -> JobRecord:
         now = self._clock()
-        job = replace(job, status=Status.RUNNING, started_at=now, worker=self._name)
-        await self._book.keep_job(job)
-        await self._outlet.emit(
-            JobStarted(
-                id=f"job.started:{job.job_id}:{now.timestamp()}",
-                at=now,
-                run_id=job.run_id,
-                symbol=job.symbol,
-                mode=job.mode,
-                worker=self._name,
-            )
+        job = await self._book.keep_job(
+            replace(job, status=Status.RUNNING, started_at=now, worker=self._name)
         )
+        await self._outlet.emit(announcements.job_started(job, self._name, now))
         return job
 
-    async def _refused(
+    async def _refuse(
         self, job: JobRecord, result: FitResult, sha256: str, verdict: Verdict
     ) -> None:
         reason, now = _reason(verdict), self._clock()
         log.warning("model refused", extra={"job_id": job.job_id, "reason": reason.message})
-        await self._outlet.emit(
-            ModelRefused(
-                id=f"model.refused:{job.job_id}:{sha256}",
-                at=now,
-                run_id=job.run_id,
-                symbol=job.symbol,
-                sha256=sha256,
-                reason=reason,
-                verdict=verdict,
-            )
-        )
-        await self._succeeded(job, result, now, refused=reason)
+        await self._outlet.emit(announcements.model_refused(job, sha256, reason, verdict, now))
+        await self._succeed(replace(job, refused=reason), result)
 
-    async def _succeeded(
-        self,
-        job: JobRecord,
-        result: FitResult,
-        now: datetime,
-        *,
-        model_version: str | None = None,
-        refused: Problem | None = None,
-    ) -> None:
+    async def _succeed(self, job: JobRecord, result: FitResult) -> None:
+        now = self._clock()
         job = replace(
             job,
             mode=result.mode,
@@ -289,43 +247,26 @@ class Worker:
             progress_pct=100.0,
             avg_roc_auc=avg_roc_auc(result.scores),
             avg_roc_auc_null=avg_roc_auc_null(result.scores),
-            model_version=model_version,
-            refused=refused,
             dropped=result.dropped,
             note=result.note,
         )
-        await self._outlet.emit(
-            JobCompleted(
-                id=f"job.completed:{job.job_id}",
-                at=now,
-                run_id=job.run_id,
-                symbol=job.symbol,
-                model_version=job.model_version,
-                avg_roc_auc=job.avg_roc_auc,
-                avg_roc_auc_null=job.avg_roc_auc_null,
-                duration_s=job.duration_s or 0.0,
-                refused=job.refused,
-                mode=job.mode,
-                dropped=job.dropped,
-                note=job.note,
-            )
-        )
+        await self._outlet.emit(announcements.job_completed(job, now))
         await self._book.keep_job(job)
 
-    async def _failed(self, job: JobRecord, reason: AppError) -> None:
-        problem, now = Problem(code=reason.code, message=str(reason)), self._clock()
+    async def _fail(self, job: JobRecord, reason: AppError) -> None:
+        problem, now = Problem.of(reason), self._clock()
         log.warning("job failed", extra={"job_id": job.job_id, "reason": problem.message})
-        await self._outlet.emit(
-            JobFailed(
-                id=f"job.failed:{job.job_id}",
-                at=now,
-                run_id=job.run_id,
-                symbol=job.symbol,
-                error=problem,
-            )
-        )
+        await self._outlet.emit(announcements.job_failed(job, problem, now))
         await self._book.keep_job(
             replace(job, status=Status.FAILED, finished_at=now, error=problem)
+        )
+
+    async def _drop(self, job: JobRecord, reason: RunCancelled) -> None:
+        problem, now = Problem.of(reason), self._clock()
+        log.info("job cancelled", extra={"job_id": job.job_id})
+        await self._outlet.emit(announcements.job_skipped(job, problem, now))
+        await self._book.keep_job(
+            replace(job, status=Status.CANCELLED, finished_at=now, error=problem)
         )
 
     def _holder(self, order: JobOrder, token: int) -> LockHolder:

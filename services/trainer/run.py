@@ -1,24 +1,20 @@
 """A request becomes a run: hold the training lock, hand out jobs, see every one of them end."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
-from services.trainer.domain.board import Board, Tally
+from services.trainer.domain import announcements
+from services.trainer.domain.board import Board, Tally, tally
+from services.trainer.interruption import RunCancelled, unless_cancelled
 from services.trainer.settings import Settings
 from shared.contracts import codec
-from shared.contracts.errors import LeaseTaken, Permanent
-from shared.contracts.events import (
-    Event,
-    RunCompleted,
-    RunFailed,
-    RunRequested,
-    RunSkipped,
-    RunStarted,
-)
+from shared.contracts.errors import LeaseTaken, Permanent, Unavailable
+from shared.contracts.events import Event
 from shared.contracts.records import (
     JobRecord,
     LockHolder,
@@ -32,9 +28,17 @@ from shared.contracts.subjects import TRAINING_LOCK
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Status
 from shared.runtime.clock import Clock
-from shared.runtime.lease import LeasePolicy, LeaseStore, hold
+from shared.runtime.lease import Lease, LeasePolicy, LeaseStore, hold
+from shared.runtime.tasks import alongside
 
 log = logging.getLogger(__name__)
+
+#: Longer than the server remembers the ids of orders, so that an order that is gone is a new one.
+_ORDER_AGAIN_S: Final = 600.0
+
+#: How often, and how many times, a cancelled run looks whether its workers have ended their jobs.
+_LOOK_EVERY_S: Final = 0.5
+_LOOKS: Final = 30
 
 
 class RunBook(Protocol):
@@ -42,11 +46,13 @@ class RunBook(Protocol):
 
     async def run(self, run_id: str) -> RunRecord | None: ...
 
-    async def keep_run(self, run: RunRecord) -> None: ...
+    async def keep_run(self, run: RunRecord) -> RunRecord:
+        """Write the record, but never over one that has ended; what stands there now."""
 
     async def jobs(self, run_id: str) -> list[JobRecord]: ...
 
-    async def keep_job(self, job: JobRecord) -> None: ...
+    async def keep_job(self, job: JobRecord) -> JobRecord:
+        """Write the record, but never over one that has ended; what stands there now."""
 
     def job_changes(self, run_id: str) -> AsyncGenerator[JobRecord]:
         """The jobs of a run as they are, then as they change; old states may come again."""
@@ -63,12 +69,15 @@ class Planner(Protocol):
 
 
 class Outlet(Protocol):
-    """Where events and job orders go. Both may raise Unavailable."""
+    """Where events and job orders go. Every verb may raise Unavailable."""
 
     async def emit(self, fact: Event) -> None: ...
 
     async def order(self, order: JobOrder) -> None:
         """Queue a job, waiting while another one for its symbol is in the queue."""
+
+    async def take_back(self, run_id: str, symbol: Symbol) -> None:
+        """Take the run's job for this symbol out of the queue, if it is there."""
 
 
 class Registry(Protocol):
@@ -118,26 +127,21 @@ class Coordinator:
             Unavailable: NATS or the scheduler does not answer; the run is to be continued.
         """
         request = codec.decode(data, TrainRequest)
-        run = await self._open(request.request_id or f"{mode}-{place}", mode, request, asked_at)
+        run = await self._open(request.run_id(mode, place), mode, request, asked_at)
         if run.status.final:
             return
-        if not run.symbols:
-            await self._skip(run, "nothing is due", None)
-            return
         try:
-            async with hold(
-                self._leases,
-                TRAINING_LOCK,
-                lambda token: codec.encode(self._holder(run, token)),
-                policy=self._policy,
-                poll_every=None if _may_be_skipped(run) else 1.0,
-            ):
-                await self._see_through(run)
+            await self._see_through(run)
+        except RunCancelled as exc:
+            await self._call_off(run, exc)
         except LeaseTaken:
             lock = await self._book.lock_holder()
             if lock is None or lock.run_id == run.run_id:
                 raise
-            await self._skip(run, "another run is training", lock)
+            reason = Problem(code="training_locked", message="another run is training")
+            await self._skip(run, reason, lock)
+        except Permanent as exc:
+            await self._fail(run, exc)
 
     async def _open(
         self, run_id: str, mode: Mode, request: TrainRequest, asked_at: datetime
@@ -146,80 +150,69 @@ class Coordinator:
         if (known := await self._book.run(run_id)) is not None:
             return known
         planned = await self._planner.plan(mode, request.symbols)
-        run = RunRecord(
-            run_id=run_id,
-            mode=mode,
-            source=request.source,
-            status=Status.QUEUED,
-            symbols=tuple(job.symbol for job in planned),
-            batch_size=request.batch_size or self._settings.batch_size,
-            requested_at=asked_at,
-        )
-        await self._book.keep_run(run)
-        await self._outlet.emit(
-            RunRequested(
-                id=f"run.requested:{run_id}",
-                at=self._clock(),
+        run = await self._book.keep_run(
+            RunRecord(
                 run_id=run_id,
                 mode=mode,
-                source=run.source,
-                total=run.total,
+                source=request.source,
+                status=Status.QUEUED,
+                symbols=tuple(job.symbol for job in planned),
+                batch_size=request.batch_size or self._settings.batch_size,
+                requested_at=asked_at,
             )
         )
+        await self._outlet.emit(announcements.run_requested(run, self._clock()))
         return run
 
-    async def _skip(self, run: RunRecord, reason: str, lock: LockHolder | None) -> None:
-        now = self._clock()
-        log.info("run skipped", extra={"run_id": run.run_id, "reason": reason})
-        await self._outlet.emit(
-            RunSkipped(
-                id=f"run.skipped:{run.run_id}",
-                at=now,
-                run_id=run.run_id,
-                mode=run.mode,
-                source=run.source,
-                reason=reason,
-                lock=lock,
-            )
-        )
-        problem = Problem(code="training_locked" if lock else "nothing_due", message=reason)
-        await self._book.keep_run(
-            replace(run, status=Status.SKIPPED, finished_at=now, error=problem)
-        )
-
     async def _see_through(self, run: RunRecord) -> None:
-        """Conduct the run under the lock, unless it has ended while the lock was waited for."""
-        run = await self._book.run(run.run_id) or run
-        if run.status.final:
-            return
-        run = await self._started(run)
-        try:
-            await self._conduct(run)
-        except Permanent as exc:
-            await self._failed(run, exc)
+        """Conduct the run under the lock, unless it has ended while the lock was waited for.
 
-    async def _conduct(self, run: RunRecord) -> None:
+        It can be cancelled until its last job has ended.
+        """
+        async with AsyncExitStack() as to_the_end:
+            async with unless_cancelled(self._book, run.run_id):
+                if not run.symbols:
+                    nothing = Problem(code="nothing_due", message="nothing is due")
+                    return await self._skip(run, nothing, None)
+                await to_the_end.enter_async_context(self._lock(run))
+                run = await self._book.run(run.run_id) or run
+                if run.status.final:
+                    return None
+                run = await self._start(run)
+                universe = await self._planner.universe()
+                count = await self._conduct(run, universe)
+            check = await self._registry.check(run.symbols, universe)
+            return await self._finish(run, count, check)
+
+    def _lock(self, run: RunRecord) -> AbstractAsyncContextManager[Lease]:
+        return hold(
+            self._leases,
+            TRAINING_LOCK,
+            lambda token: codec.encode(self._holder(run, token)),
+            policy=self._policy,
+            poll_every=None if _may_be_skipped(run) else 1.0,
+        )
+
+    async def _conduct(self, run: RunRecord, universe: Universe) -> Tally:
         """Hand out the jobs and see every one of them end."""
-        universe = await self._planner.universe()
         board = Board(run, await self._jobs(run), self._clock())
         async with aclosing(self._book.job_changes(run.run_id)) as changes:
             for batch in board.batches:
                 await self._hand_out(run, board, batch, universe)
-                while not board.ended(batch):
-                    if board.take(await anext(changes)):
-                        await self._outlet.emit(board.progress(batch, self._clock()))
-        check = await self._registry.check(run.symbols, universe)
-        await self._finished(run, board.count, check)
+                async with alongside(
+                    self._hand_out_again(run, board, batch, universe), name=f"orders {run.run_id}"
+                ):
+                    while not board.ended(batch):
+                        if board.take(await anext(changes)):
+                            await self._outlet.emit(board.progress(batch, self._clock()))
+        return board.count
 
     async def _jobs(self, run: RunRecord) -> list[JobRecord]:
         """The jobs of the run; those that are not in the book yet are put there."""
         jobs = await self._book.jobs(run.run_id)
         missing = [s for s in run.symbols if s not in {job.symbol for job in jobs}]
         planned = await self._planner.plan(run.mode, missing) if missing else []
-        for job in (_queued(run, planned_job) for planned_job in planned):
-            await self._book.keep_job(job)
-            jobs.append(job)
-        return jobs
+        return jobs + [await self._book.keep_job(_queued(run, job)) for job in planned]
 
     async def _hand_out(
         self, run: RunRecord, board: Board, batch: Sequence[Symbol], universe: Universe
@@ -228,73 +221,81 @@ class Coordinator:
             if not board.jobs[symbol].status.final:
                 await self._outlet.order(self._order(run, board.jobs[symbol], universe))
 
-    async def _started(self, run: RunRecord) -> RunRecord:
+    async def _hand_out_again(
+        self, run: RunRecord, board: Board, batch: Sequence[Symbol], universe: Universe
+    ) -> None:
+        """An order that nobody took for a day has expired, and one that was parked is gone."""
+        while True:
+            await asyncio.sleep(_ORDER_AGAIN_S)
+            with suppress(Unavailable):
+                await self._hand_out(run, board, batch, universe)
+
+    async def _start(self, run: RunRecord) -> RunRecord:
         """Mark the run as running; one that is continued keeps the time at which it began."""
         now = self._clock()
-        run = replace(run, status=Status.RUNNING, started_at=run.started_at or now)
-        await self._book.keep_run(run)
-        log.info("run started", extra={"run_id": run.run_id, "jobs": run.total})
-        await self._outlet.emit(
-            RunStarted(
-                id=f"run.started:{run.run_id}:{now.timestamp()}",
-                at=now,
-                run_id=run.run_id,
-                mode=run.mode,
-                source=run.source,
-                total=run.total,
-                batches=-(-run.total // run.batch_size),
-                holder=self._name,
-            )
+        run = await self._book.keep_run(
+            replace(run, status=Status.RUNNING, started_at=run.started_at or now)
         )
+        log.info("run started", extra={"run_id": run.run_id, "jobs": run.total})
+        await self._outlet.emit(announcements.run_started(run, self._name, now))
         return run
 
-    async def _finished(self, run: RunRecord, count: Tally, check: PostTrainCheck) -> None:
-        now = self._clock()
-        await self._outlet.emit(
-            RunCompleted(
-                id=f"run.completed:{run.run_id}",
-                at=now,
-                run_id=run.run_id,
-                mode=run.mode,
-                source=run.source,
-                total=count.total,
-                done=count.done,
-                failed=count.failed,
-                skipped=count.skipped,
-                duration_s=round((now - (run.started_at or now)).total_seconds(), 3),
-            )
-        )
-        await self._book.keep_run(
-            replace(
-                run,
-                status=Status.FAILED if count.failed else Status.SUCCEEDED,
-                finished_at=now,
-                done=count.done,
-                failed=count.failed,
-                skipped=count.skipped,
-                check=check,
-            )
-        )
+    async def _finish(self, run: RunRecord, count: Tally, check: PostTrainCheck) -> None:
+        status = Status.FAILED if count.failed else Status.SUCCEEDED
+        ended, now = replace(_counted(run, count), status=status, check=check), self._clock()
+        await self._outlet.emit(announcements.run_completed(ended, now))
+        await self._book.keep_run(replace(ended, finished_at=now))
         log.info(
             "run finished",
             extra={"run_id": run.run_id, "done": count.done, "failed": count.failed},
         )
 
-    async def _failed(self, run: RunRecord, reason: Permanent) -> None:
-        problem, now = Problem(code=reason.code, message=str(reason)), self._clock()
-        log.error("run failed", extra={"run_id": run.run_id, "reason": problem.message})
-        await self._outlet.emit(
-            RunFailed(
-                id=f"run.failed:{run.run_id}",
-                at=now,
-                run_id=run.run_id,
-                mode=run.mode,
-                source=run.source,
-                error=problem,
-            )
-        )
+    async def _skip(self, run: RunRecord, reason: Problem, lock: LockHolder | None) -> None:
+        now = self._clock()
+        log.info("run skipped", extra={"run_id": run.run_id, "reason": reason.message})
+        await self._outlet.emit(announcements.run_skipped(run, reason, lock, now))
         await self._book.keep_run(
-            replace(run, status=Status.FAILED, finished_at=now, error=problem)
+            replace(run, status=Status.SKIPPED, finished_at=now, error=reason)
+        )
+
+    async def _fail(self, run: RunRecord, reason: Permanent) -> None:
+        log.error("run failed", extra={"run_id": run.run_id, "reason": str(reason)})
+        await self._end(run, Status.FAILED, Problem.of(reason))
+
+    async def _call_off(self, run: RunRecord, reason: RunCancelled) -> None:
+        """End a cancelled run: nobody begins another job of it, and whoever trains one ends it."""
+        for job in await self._book.jobs(run.run_id):
+            if job.status is Status.QUEUED:
+                await self._outlet.take_back(run.run_id, job.symbol)
+                await self._drop(job, reason)
+        for job in await self._last_words(run.run_id):
+            if not job.status.final:  # its worker is lost
+                await self._drop(job, reason)
+        log.info("run cancelled", extra={"run_id": run.run_id})
+        await self._end(run, Status.CANCELLED, Problem.of(reason))
+
+    async def _last_words(self, run_id: str) -> list[JobRecord]:
+        """The jobs, once every worker has told how its job ended, or has had time to."""
+        jobs = await self._book.jobs(run_id)
+        for _ in range(_LOOKS):
+            if all(job.status.final for job in jobs):
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
+            jobs = await self._book.jobs(run_id)
+        return jobs
+
+    async def _drop(self, job: JobRecord, reason: RunCancelled) -> None:
+        now, why = self._clock(), Problem.of(reason)
+        await self._outlet.emit(announcements.job_skipped(job, why, now))
+        await self._book.keep_job(replace(job, status=Status.CANCELLED, finished_at=now, error=why))
+
+    async def _end(self, run: RunRecord, status: Status, reason: Problem) -> None:
+        """End a run as a whole, before its jobs have all been done."""
+        run, now = await self._book.run(run.run_id) or run, self._clock()
+        count = tally(await self._book.jobs(run.run_id))
+        await self._outlet.emit(announcements.run_failed(run, reason, now))
+        await self._book.keep_run(
+            replace(_counted(run, count), status=status, finished_at=now, error=reason)
         )
 
     def _holder(self, run: RunRecord, token: int) -> LockHolder:
@@ -323,6 +324,10 @@ class Coordinator:
 def _may_be_skipped(run: RunRecord) -> bool:
     """A cycle comes again by itself; but one that has begun is brought to its end."""
     return run.mode is Mode.CYCLE and run.started_at is None
+
+
+def _counted(run: RunRecord, count: Tally) -> RunRecord:
+    return replace(run, done=count.done, failed=count.failed, skipped=count.skipped)
 
 
 def _queued(run: RunRecord, job: PlannedJob) -> JobRecord:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,6 +12,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from shared.bus.connection import Connection
 from shared.bus.publisher import Publisher
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 #: an inbox that nobody reads, and it would be lost for a whole acknowledgement time.
 _FETCH_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 30.0
+_READ_WITHIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,11 @@ class Delivery:
     sequence: int
     stored_at: datetime
     attempt: int
+
+    @property
+    def place(self) -> str:
+        """A name for its place in the stream, also where the stream was made anew."""
+        return f"{self.stored_at:%Y%m%dT%H%M%S}-{self.sequence}"
 
 
 #: Returns: done, acknowledged. Raises Transient: comes again later. Raises Permanent: parked with
@@ -89,6 +96,34 @@ async def consume(
             task = handlers.create_task(_handle(publisher, work, message))
             task.add_done_callback(lambda _: free.release())
         await source.close()
+
+
+async def lying_in(connection: Connection, stream: str, subject: str) -> AsyncGenerator[Delivery]:
+    """The messages of a stream as they lie there, oldest first, without taking them. In a work
+    queue these are the ones that nobody has done with yet. Wildcards are allowed.
+    """
+    sequence = 0
+    while True:
+        try:
+            async with asyncio.timeout(_READ_WITHIN_S):
+                found = await connection.js.get_msg(
+                    stream, seq=sequence + 1, subject=subject, next=True
+                )
+        except NotFoundError:
+            return
+        except (nats.errors.Error, OSError, TimeoutError) as exc:
+            raise Unavailable(f"NATS does not answer for {stream}") from exc
+        assert found.seq is not None
+        assert found.time is not None
+        assert found.subject is not None
+        sequence = found.seq
+        yield Delivery(
+            subject=found.subject,
+            data=found.data or b"",
+            sequence=sequence,
+            stored_at=found.time,
+            attempt=1,
+        )
 
 
 class _Source:
@@ -176,7 +211,7 @@ async def refuse(publisher: Publisher, stream: str, delivery: Delivery, reason: 
     Raises:
         Unavailable: NATS did not answer. Refusing it again is the same refusal.
     """
-    problem = Problem(code=reason.code, message=str(reason))
+    problem = Problem.of(reason)
     log.warning("parked", extra={"subject": delivery.subject, "reason": problem.message})
     identity = f"{stream}:{delivery.sequence}:{delivery.stored_at.timestamp()}"
     await publisher.park(stream, delivery.subject, delivery.data, problem, identity)

@@ -103,6 +103,25 @@ class Bucket:
             headers["Nats-TTL"] = f"{round(ttl)}s"
         return await self._publish(key, value, headers)
 
+    async def revise(self, key: str, revised: Callable[[bytes | None], bytes]) -> bytes:
+        """Write what `revised` makes of the newest value (None: there is none), and again if
+        someone else wrote in between; what is stored now. The same value is not written again.
+        """
+        while True:
+            entry = await self.get(key)
+            stored = entry.value if entry else None
+            value = revised(stored)
+            if value == stored:
+                return value
+            try:
+                if entry is None:
+                    await self.create(key, value)
+                else:
+                    await self.update(key, value, entry.revision)
+            except Conflict:
+                continue
+            return value
+
     async def delete(self, key: str, last: int | None = None) -> None:
         """Remove the key and its history, leaving a marker that expires by itself.
 

@@ -99,7 +99,7 @@ async def _answer(request: Request, endpoint: Endpoint) -> None:
     try:
         answer = await endpoint.handler(codec.decode(request.data, endpoint.request))
     except AppError as exc:
-        answer = problem = Problem(code=exc.code, message=str(exc))
+        answer = problem = Problem.of(exc)
     try:
         if problem:
             await request.respond_error(problem.code, problem.code, codec.encode(problem))

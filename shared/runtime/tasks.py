@@ -1,4 +1,6 @@
-"""Two ways to run something beside something else. There are no others in this codebase."""
+"""The ways to run something beside something else: for as long as a body runs (`alongside`), to end
+a body early (`unless`), and as equals (`supervise`). There are no others in this codebase.
+"""
 
 import asyncio
 import signal
@@ -24,6 +26,30 @@ async def alongside(work: Coroutine[Any, Any, None], *, name: str) -> AsyncItera
         await cancelled(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
+
+
+@asynccontextmanager
+async def unless(event: Coroutine[Any, Any, None], reason: Exception) -> AsyncIterator[None]:
+    """Run the body unless, or until, `event` returns; then cancel the body and raise `reason`.
+
+    A body that ends in the moment in which `event` returns may end either way.
+    """
+    body = asyncio.current_task()
+    assert body is not None
+    scope = asyncio.timeout(None)
+
+    async def end_the_body() -> None:
+        await event
+        scope.reschedule(asyncio.get_running_loop().time())
+        await insist_on_cancelling(body)
+
+    try:
+        async with scope, alongside(end_the_body(), name=f"unless {reason}"):
+            yield
+    except TimeoutError as exc:
+        if scope.expired():
+            raise reason from exc
+        raise
 
 
 async def cancelled(*tasks: asyncio.Task[Any]) -> None:

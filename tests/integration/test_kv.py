@@ -303,3 +303,20 @@ async def test_a_bucket_with_history_gives_the_old_values_back_oldest_first(
     await models.put("IBM", b"other")
     assert [entry.value for entry in await models.history("AAPL")] == [b"1", b"2", b"3"]
     assert await models.history("MSFT") == []
+
+
+async def test_no_revision_is_lost_however_many_revise_at_once(connection: Connection) -> None:
+    bucket = Bucket(connection, "evertrain_runs")
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(bucket.revise("k", lambda stored: (stored or b"") + b"x"))
+    entry = await bucket.get("k")
+    assert entry is not None
+    assert entry.value == b"x" * 10
+
+
+async def test_a_revision_that_changes_nothing_writes_nothing(connection: Connection) -> None:
+    bucket = Bucket(connection, "evertrain_runs")
+    revision = await bucket.put("k", b"one")
+    assert await bucket.revise("k", lambda stored: stored or b"") == b"one"
+    assert await bucket.get("k") == Entry("k", b"one", revision)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
+from services.trainer.domain.keeping import kept_job, kept_run
 from services.trainer.settings import Settings
 from shared.contracts import codec
 from shared.contracts.errors import Fenced, Unavailable, UnknownSymbol
@@ -133,6 +134,8 @@ class MemoryRunBook:
         self.records: dict[tuple[str, Symbol], JobRecord] = {}
         #: How often each record was written, with its status.
         self.written: list[tuple[str, Status]] = []
+        #: Whether a run can be read.
+        self.answers = True
         self._leases = leases
         self._story = story
         self._watchers: list[asyncio.Queue[JobRecord]] = []
@@ -144,12 +147,19 @@ class MemoryRunBook:
             watcher.put_nowait(job)
 
     async def run(self, run_id: str) -> RunRecord | None:
+        if not self.answers:
+            raise Unavailable("NATS does not answer")
         return self.runs.get(run_id)
 
-    async def keep_run(self, run: RunRecord) -> None:
+    async def keep_run(self, run: RunRecord) -> RunRecord:
         self._story.append(f"keep run {run.status}")
         self.written.append((run.run_id, run.status))
-        self.runs[run.run_id] = run
+        self.runs[run.run_id] = kept_run(self.runs.get(run.run_id), run)
+        return self.runs[run.run_id]
+
+    def cancel(self, run_id: str) -> None:
+        """Ask for the end of a run, as the scheduler does."""
+        self.runs[run_id] = replace(self.runs[run_id], cancel_requested_at=loop_clock())
 
     async def job(self, run_id: str, symbol: Symbol) -> JobRecord | None:
         return self.records.get((run_id, symbol))
@@ -157,10 +167,11 @@ class MemoryRunBook:
     async def jobs(self, run_id: str) -> list[JobRecord]:
         return [job for job in self.records.values() if job.run_id == run_id]
 
-    async def keep_job(self, job: JobRecord) -> None:
+    async def keep_job(self, job: JobRecord) -> JobRecord:
         self._story.append(f"keep job {job.status}")
         self.written.append((job.job_id, job.status))
-        self.note(job)
+        self.note(kept_job(self.records.get((job.run_id, job.symbol)), job))
+        return self.records[job.run_id, job.symbol]
 
     async def job_changes(self, run_id: str) -> AsyncGenerator[JobRecord]:
         arrived: asyncio.Queue[JobRecord] = asyncio.Queue()
@@ -224,6 +235,9 @@ class RecordingOutlet:
         self._story.append(f"order {order.symbol}")
         self.orders.append(order)
         self.on_order(order)
+
+    async def take_back(self, run_id: str, symbol: Symbol) -> None:
+        self._story.append(f"take back {symbol}")
 
 
 class Crew:

@@ -186,8 +186,7 @@ def _coordinating(
 ) -> list[Task]:
     async def on_request(delivery: Delivery) -> None:
         mode = Mode(delivery.subject.rpartition(".")[2])
-        place = f"{delivery.stored_at:%Y%m%dT%H%M%S}-{delivery.sequence}"
-        await coordinator.on_request(mode, delivery.data, place, delivery.stored_at)
+        await coordinator.on_request(mode, delivery.data, delivery.place, delivery.stored_at)
 
     cycles = Work(
         stream=subjects.REQUESTS,

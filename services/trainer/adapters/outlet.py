@@ -1,6 +1,8 @@
 """Events and job orders onto JetStream."""
 
 import asyncio
+import contextlib
+from typing import NamedTuple
 
 import nats.errors
 
@@ -10,6 +12,7 @@ from shared.contracts import codec, subjects
 from shared.contracts.errors import Conflict
 from shared.contracts.events import Event
 from shared.contracts.requests import JobOrder
+from shared.contracts.symbols import Symbol
 
 #: How often to look whether the symbol's place in the queue is free again.
 _FREE_AGAIN_S = 1.0
@@ -32,17 +35,34 @@ class BusOutlet:
             try:
                 await self._publisher.publish(subject, payload, message_id=identity)
             except Conflict:
-                if await self._run_queued(subject) == order.run_id:
+                queued = await self._queued(subject)
+                if queued and queued.run_id == order.run_id:
                     return
                 await asyncio.sleep(_FREE_AGAIN_S)
             else:
                 return
 
-    async def _run_queued(self, subject: str) -> str | None:
-        """The run whose job is in the queue; None if it has just left, or NATS does not say."""
+    async def take_back(self, run_id: str, symbol: Symbol) -> None:
+        """Take the run's job for this symbol out of the queue, if it is there. A worker that has it
+        in hand already finds out by itself that it is not wanted any more.
+        """
+        queued = await self._queued(subjects.job(symbol))
+        if queued and queued.run_id == run_id:
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                async with asyncio.timeout(_TIMEOUT_S):
+                    await self._js.delete_msg(subjects.JOBS, queued.sequence)
+
+    async def _queued(self, subject: str) -> "_Queued | None":
+        """The job in the queue; None if there is none any more, or NATS does not say."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                queued = await self._js.get_last_msg(subjects.JOBS, subject)
+                found = await self._js.get_last_msg(subjects.JOBS, subject)
         except (nats.errors.Error, OSError, TimeoutError):
             return None
-        return codec.decode(queued.data or b"", JobOrder).run_id
+        order = codec.decode(found.data or b"", JobOrder)
+        return _Queued(order.run_id, found.seq or 0)
+
+
+class _Queued(NamedTuple):
+    run_id: str
+    sequence: int

@@ -4,13 +4,13 @@ that would overlap with the others on a work queue; so they are looked for.
 
 import asyncio
 import contextlib
+from contextlib import aclosing
 from typing import Final
 
 import nats.errors
-from nats.js.errors import NotFoundError
 
 from shared.bus.connection import Connection
-from shared.bus.consumer import Delivery, refuse
+from shared.bus.consumer import lying_in, refuse
 from shared.bus.publisher import Publisher
 from shared.contracts import subjects
 from shared.contracts.errors import MalformedMessage, Unavailable
@@ -38,22 +38,7 @@ async def _sweep(connection: Connection, publisher: Publisher) -> None:
         reason = MalformedMessage(
             f"there is no mode {subject.rpartition('.')[2]!r}; use {', '.join(Mode)}"
         )
-        while (stray := await _oldest(connection, subject)) is not None:
-            await refuse(publisher, subjects.REQUESTS, stray, reason)
-            await connection.js.delete_msg(subjects.REQUESTS, stray.sequence)
-
-
-async def _oldest(connection: Connection, subject: str) -> Delivery | None:
-    try:
-        found = await connection.js.get_msg(subjects.REQUESTS, seq=1, subject=subject, next=True)
-    except NotFoundError:
-        return None
-    assert found.seq is not None
-    assert found.time is not None
-    return Delivery(
-        subject=subject,
-        data=found.data or b"",
-        sequence=found.seq,
-        stored_at=found.time,
-        attempt=1,
-    )
+        async with aclosing(lying_in(connection, subjects.REQUESTS, subject)) as strays:
+            async for stray in strays:
+                await refuse(publisher, subjects.REQUESTS, stray, reason)
+                await connection.js.delete_msg(subjects.REQUESTS, stray.sequence)

@@ -5,7 +5,14 @@ from functools import partial
 
 import pytest
 
-from shared.runtime.tasks import alongside, cancelled, endless, stopped_within, supervise
+from shared.runtime.tasks import (
+    alongside,
+    cancelled,
+    endless,
+    stopped_within,
+    supervise,
+    unless,
+)
 
 
 async def for_ever() -> None:
@@ -51,6 +58,46 @@ async def test_a_failure_alongside_surfaces_at_the_end_of_the_body() -> None:
     with pytest.raises(ZeroDivisionError):
         async with alongside(fails(), name="x"):
             await asyncio.sleep(1)
+
+
+async def test_a_body_ends_when_the_event_comes_and_says_why() -> None:
+    with pytest.raises(LookupError):
+        async with unless(asyncio.sleep(5), LookupError()):
+            await for_ever()
+    assert now() == 5
+    assert not others()
+
+
+async def test_a_body_that_swallows_its_cancellation_is_ended_all_the_same() -> None:
+    with pytest.raises(LookupError):
+        async with unless(asyncio.sleep(5), LookupError()):
+            await stubborn(3)
+    assert now() == 8
+    assert not others()
+
+
+async def test_an_event_that_does_not_come_changes_nothing() -> None:
+    async with unless(for_ever(), LookupError()):
+        await asyncio.sleep(5)
+    assert not others()
+
+
+async def test_a_time_limit_of_the_body_is_not_mistaken_for_the_event() -> None:
+    with pytest.raises(TimeoutError):
+        async with unless(for_ever(), LookupError()), asyncio.timeout(1):
+            await for_ever()
+
+
+async def test_a_cancellation_from_outside_passes_through_a_body_that_waits_for_an_event() -> None:
+    async def wait() -> None:
+        async with unless(for_ever(), LookupError()):
+            await for_ever()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(1)
+    await cancelled(task)
+    assert task.cancelled()
+    assert not others()
 
 
 async def test_work_alongside_may_end_before_the_body() -> None:

@@ -22,6 +22,7 @@ from shared.contracts.events import (
     JobCompleted,
     JobFailed,
     JobProgressed,
+    JobSkipped,
     ModelPromoted,
     ModelRefused,
 )
@@ -257,6 +258,64 @@ async def test_a_frozen_worker_that_promotes_late_is_fenced_and_the_newer_model_
     assert house.registry.live[SYMBOL].version == "newer"
     assert not any(isinstance(e, JobCompleted | ModelPromoted) for e in house.outlet.events)
     assert house.job.status is Status.RUNNING
+
+
+async def test_a_cancelled_run_ends_the_child_of_its_job_within_a_second() -> None:
+    house = House()
+    house.pool.seconds = 600
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(60)
+        house.book.cancel("full-1")
+    ((_, _, ended),) = house.pool.trained
+    assert ended <= 61
+    assert house.job.status is Status.CANCELLED
+    assert house.job.finished_at == BEGIN + timedelta(seconds=ended)
+    assert house.job.error is not None
+    assert house.job.error.code == "cancelled"
+    assert house.leases.value(LOCK) is None
+
+
+async def test_a_cancelled_job_is_told_to_be_skipped_because_it_was_cancelled() -> None:
+    house = House()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5)
+        house.book.cancel("full-1")
+    skipped = house.outlet.events[-1]
+    assert isinstance(skipped, JobSkipped)
+    assert skipped.reason == "cancelled"
+
+
+async def test_a_job_of_a_cancelled_run_never_begins() -> None:
+    house = House()
+    house.book.cancel("full-1")
+    await house.take()
+    assert house.outlet.types == ["job.skipped"]
+    assert house.job.status is Status.CANCELLED
+    assert not house.pool.begun
+
+
+async def test_a_model_that_has_been_made_when_its_run_is_cancelled_goes_live() -> None:
+    house = House()
+    house.registry.meanwhile = lambda: house.book.cancel("full-1")
+    await house.take()
+    assert house.job.status is Status.SUCCEEDED
+    assert house.registry.live[SYMBOL].version == house.job.model_version
+
+
+async def test_an_outage_only_delays_a_cancellation() -> None:
+    house = House()
+    house.pool.seconds = 600
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5)
+        house.book.answers = False
+        house.book.cancel("full-1")
+        await asyncio.sleep(5)
+        assert not house.pool.trained
+        house.book.answers = True
+    assert house.job.status is Status.CANCELLED
 
 
 async def test_an_outage_is_no_failure_of_the_job() -> None:

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -376,3 +377,121 @@ async def test_a_coordinator_that_loses_the_lock_stops_and_another_continues() -
     assert house.only_run.status is Status.RUNNING
     await house.take(name="trainer-b")
     assert (house.only_run.status, house.only_run.done) == (Status.SUCCEEDED, 2)
+
+
+async def test_a_cancelled_run_hands_out_no_more_and_ends_what_nobody_has_begun() -> None:
+    house = House(4)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take(request=TrainRequest(batch_size=2)))
+        await asyncio.sleep(15)
+        house.book.cancel("full-1")
+    run, ended = house.only_run, house.book.records
+    assert (run.status, run.done, run.skipped) == (Status.CANCELLED, 2, 2)
+    assert [ended["full-1", symbol].status for symbol in run.symbols] == [
+        Status.SUCCEEDED,
+        Status.SUCCEEDED,
+        Status.CANCELLED,
+        Status.CANCELLED,
+    ]
+    assert [line for line in house.story if line.startswith("take back")] == [
+        "take back S2",
+        "take back S3",
+    ]
+
+
+async def test_the_end_of_a_cancelled_run_is_told_as_a_failure_with_its_reason() -> None:
+    house = House(2)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5)
+        house.book.cancel("full-1")
+    assert house.outlet.types == [
+        "run.requested",
+        "run.started",
+        "job.skipped",
+        "job.skipped",
+        "run.failed",
+    ]
+    failed = house.outlet.events[-1]
+    assert isinstance(failed, RunFailed)
+    assert failed.error.code == "cancelled"
+    assert house.only_run.error == failed.error
+
+
+async def test_a_cancelled_run_waits_for_the_workers_to_end_their_jobs() -> None:
+    house = House(1, seconds=PATIENCE_S)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5)
+        running = replace(house.book.records["full-1", symbols(1)[0]], status=Status.RUNNING)
+        house.book.note(running)
+        house.book.cancel("full-1")
+        await asyncio.sleep(3)
+        assert house.only_run.status is Status.RUNNING
+        house.book.note(replace(running, status=Status.SUCCEEDED))
+    assert (house.only_run.status, house.only_run.done) == (Status.CANCELLED, 1)
+
+
+async def test_a_worker_that_is_lost_does_not_keep_a_cancelled_run_from_ending() -> None:
+    house = House(1, seconds=PATIENCE_S)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5)
+        (job,) = house.book.records.values()
+        house.book.note(replace(job, status=Status.RUNNING))
+        house.book.cancel("full-1")
+    assert house.only_run.status is Status.CANCELLED
+    assert [job.status for job in house.book.records.values()] == [Status.CANCELLED]
+    assert loop_clock() - BEGIN < timedelta(seconds=30)
+
+
+async def test_a_run_that_waits_for_the_lock_is_cancelled_at_once() -> None:
+    house = House(1)
+    async with asyncio.TaskGroup() as group, house.another_run():
+        task = group.create_task(house.take())
+        await asyncio.sleep(60)
+        house.book.cancel("full-1")
+        await asyncio.sleep(2)
+        assert task.done()
+    assert house.only_run.status is Status.CANCELLED
+    assert not house.book.records
+
+
+async def test_a_run_that_is_cancelled_before_it_is_opened_never_begins() -> None:
+    house = House(1)
+    house.book.runs["full-1"] = replace(run_record(count=0), cancel_requested_at=BEGIN)
+    await house.take()
+    assert house.only_run.status is Status.CANCELLED
+    assert house.outlet.types == ["run.failed"]
+    assert not house.planner.asked
+
+
+async def test_a_cancelled_run_whose_coordinator_died_is_ended_by_another() -> None:
+    house = House(2)
+    await house.begun_and_died_after(5)
+    house.book.cancel("full-1")
+    await house.take(name="trainer-b")
+    assert house.only_run.status is Status.CANCELLED
+    assert {job.status for job in house.book.records.values()} == {Status.CANCELLED}
+
+
+async def test_the_next_run_begins_right_after_a_cancelled_one() -> None:
+    house = House(1)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5)
+        house.book.cancel("full-1")
+        await house.take(place="2", name="trainer-b")
+    assert house.book.runs["full-1"].status is Status.CANCELLED
+    assert house.book.runs["full-2"].status is Status.SUCCEEDED
+
+
+async def test_a_job_that_nobody_has_taken_for_long_is_ordered_again() -> None:
+    house = House(1)
+    house.outlet.on_order = lambda order: None
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(60)
+        house.outlet.on_order = house.crew.take
+    assert len(house.outlet.orders) == 2
+    assert house.only_run.status is Status.SUCCEEDED
