@@ -172,6 +172,9 @@ class Score:
     95 % confidence, however much rows depend on their neighbours; `roc_auc_null` and
     `roc_auc_null_high` are the mean and the 95 % quantile of what the ensemble gets in markets that
     foretell nothing, over a window of this length.
+
+    `slope` is what the ensemble's log-odds would have to be multiplied by to be calibrated, as these
+    rows alone say, give or take `slope_error`: below 1 it is too bold. None where they do not say.
     """
 
     horizon: Horizon
@@ -188,6 +191,8 @@ class Score:
     up_share: float
     rows: int
     effective_rows: float
+    slope: float | None = None
+    slope_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,9 +58,8 @@ def tick(name: str) -> str:
     return f"evertrain.tick.{name}"
 
 
-def tick_key(schedule: str, due: datetime | None = None) -> str:
-    """The key of an instant; without one, what all keys of the schedule match."""
-    return f"tick.{schedule}.{due:%Y%m%dT%H%M%SZ}" if due else f"tick.{schedule}.*"
+def tick_key(schedule: str, due: datetime) -> str:
+    return f"tick.{schedule}.{due:%Y%m%dT%H%M%SZ}"
 
 
 def run_key(run_id: str) -> str:

@@ -16,9 +16,9 @@ from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
-from shared.contracts.errors import Unavailable
+from shared.contracts.errors import Conflict, Unavailable
 from shared.contracts.events import JobFailed, JobProgressed
-from shared.contracts.records import LockHolder, Problem, Universe
+from shared.contracts.records import LockHolder, Problem, TickRecord, Universe
 from shared.contracts.requests import TrainRequest
 from shared.contracts.terms import Mode, Source, Status, Timeframe
 from shared.runtime.tasks import alongside
@@ -109,13 +109,19 @@ async def test_a_request_that_is_made_twice_is_queued_once(
     assert (await connection.js.stream_info(subjects.REQUESTS)).state.messages == 1
 
 
-async def test_the_ledger_keeps_what_a_tick_led_to_first(connection: Connection) -> None:
+async def test_an_instant_is_noted_once_and_then_finished(connection: Connection) -> None:
     ledger = TickLedger(connection)
-    await ledger.note("full.2026-11-22T02-00-00Z", b"first")
-    await ledger.note("full.2026-11-22T02-00-00Z", b"second")
-    entry = await Bucket(connection, subjects.TICKS).get("full.2026-11-22T02-00-00Z")
-    assert entry is not None
-    assert entry.value == b"first"
+    first, second = (
+        TickRecord(schedule="full", due=BEGIN, noted_at=BEGIN, missed=n) for n in (1, 2)
+    )
+    assert await ledger.find("full", BEGIN) is None
+    await ledger.note(first)
+    with pytest.raises(Conflict):
+        await ledger.note(second)
+    assert await ledger.find("full", BEGIN) == first
+    await ledger.finish(replace(first, done_at=BEGIN))
+    assert await ledger.find("full", BEGIN) == replace(first, done_at=BEGIN)
+    assert await ledger.find("cycle", BEGIN) is None
 
 
 async def test_the_holder_of_the_training_lock_is_seen_and_its_absence_too(

@@ -8,7 +8,12 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from services.scheduler.adapters.schedules import install
-from services.scheduler.domain.cadence import Schedule, every_minutes
+from services.scheduler.domain.cadence import (
+    PREGENERATION,
+    Schedule,
+    every_minutes,
+    pregeneration,
+)
 from shared.bus.connection import Connection
 from shared.bus.consumer import Delivery, Work, consume
 from shared.bus.publisher import Publisher
@@ -72,7 +77,6 @@ async def test_a_schedule_that_is_no_longer_wanted_ends(connection: Connection) 
 @pytest.mark.parametrize(
     "schedule",
     [
-        Schedule(name=Mode.FULL, cron="0 2 * * 7"),
         Schedule(name=Mode.FULL, cron="0 2 * * 0", zone="Mars/Olympus"),
         Schedule(name=Mode.FULL, every=timedelta(milliseconds=500)),
     ],
@@ -84,7 +88,29 @@ async def test_what_nats_does_not_accept_is_a_setting_to_mend(
         await install(connection, [schedule], names=NAMES)
 
 
-@pytest.mark.parametrize("minutes", [1, 7, 15, 60, 0.05, 1.5, 1440 * 10_000])
+@pytest.mark.parametrize(
+    "cron",
+    ["0 2 * * 7", "0 2 L * *", "0 2 * * MON#1", "30 2 * jan-mar SUN,5-7", "*/20 1-5/2 1,15 * *"],
+)
+async def test_every_expression_that_a_setting_can_have_is_accepted(
+    connection: Connection, cron: str
+) -> None:
+    full = Schedule(name=Mode.FULL, cron=cron, zone="Australia/Lord_Howe")
+    installed = await install(connection, [pregeneration(full), full], names=NAMES)
+    assert [one.schedule.name for one in installed] == [PREGENERATION, Mode.FULL]
+
+
+async def test_a_schedule_is_in_force_since_it_was_stored_first(connection: Connection) -> None:
+    (before,) = await install(connection, [FULL], names=NAMES)
+    (after,) = await install(connection, [FULL], names=NAMES)
+    assert after == before
+    (changed,) = await install(
+        connection, [Schedule(name=Mode.FULL, cron="0 3 * * *")], names=NAMES
+    )
+    assert changed.since > before.since
+
+
+@pytest.mark.parametrize("minutes", [1, 7, 15, 60, 1440, 0.05, 1.5, 1440 * 10_000])
 async def test_every_period_that_a_setting_can_name_is_accepted(
     connection: Connection, minutes: float
 ) -> None:

@@ -1,13 +1,12 @@
 """What the scheduler writes to the bus: training requests, the tick ledger, the universe."""
 
-import contextlib
+from datetime import datetime
 
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
-from shared.contracts.errors import Conflict
-from shared.contracts.records import LockHolder, Universe
+from shared.contracts.records import LockHolder, TickRecord, Universe
 from shared.contracts.requests import TrainRequest
 from shared.contracts.terms import Mode
 
@@ -26,9 +25,16 @@ class TickLedger:
     def __init__(self, connection: Connection) -> None:
         self._ticks = Bucket(connection, subjects.TICKS)
 
-    async def note(self, tick: str, entry: bytes) -> None:
-        with contextlib.suppress(Conflict):
-            await self._ticks.create(tick, entry)
+    async def find(self, schedule: str, due: datetime) -> TickRecord | None:
+        entry = await self._ticks.get(subjects.tick_key(schedule, due))
+        return codec.decode(entry.value, TickRecord) if entry else None
+
+    async def note(self, tick: TickRecord) -> None:
+        """Raises Conflict: the instant is noted already."""
+        await self._ticks.create(subjects.tick_key(tick.schedule, tick.due), codec.encode(tick))
+
+    async def finish(self, tick: TickRecord) -> None:
+        await self._ticks.put(subjects.tick_key(tick.schedule, tick.due), codec.encode(tick))
 
 
 class TrainingLock:
