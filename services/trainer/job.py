@@ -318,6 +318,7 @@ def _model(
         verdict=result.verdict,
         native_sha256=descent.native_sha256,
         base_version=descent.base_version,
+        base_at=descent.base_at,
         updates=descent.updates,
         needs_full=result.needs_full,
     )

@@ -5,6 +5,7 @@ Times are aware and in UTC. A number that can be unknown is None, never NaN.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal, Self
 
 from shared.contracts.errors import AppError
@@ -225,8 +226,8 @@ class ModelRecord:
     for a first model, which had no rival.
 
     A full model's `native_sha256` names the file that its updates start from. An update names the
-    same file, and in `base_version` the full model; it is the `updates`-th one. Where `needs_full`,
-    it has fallen behind and the next training is to be a full one.
+    same file, and in `base_version` the full model, made at `base_at`; it is the `updates`-th one.
+    Where `needs_full`, it has fallen behind and the next training is to be a full one.
     """
 
     symbol: Symbol
@@ -249,6 +250,12 @@ class ModelRecord:
     base_version: str | None = None
     updates: int = 0
     needs_full: bool = False
+    base_at: Instant | None = None
+
+    @property
+    def trained_at(self) -> datetime:
+        """When it was trained, or the full model that it brings up to date."""
+        return self.base_at or self.created_at
 
     @property
     def avg_roc_auc(self) -> float | None:

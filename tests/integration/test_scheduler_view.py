@@ -15,7 +15,7 @@ from shared.bus.kv import Bucket, Entry
 from shared.contracts import codec, subjects
 from shared.contracts.records import JobRecord, RunRecord
 from shared.contracts.requests import JobsRequest, RunsRequest
-from shared.contracts.terms import Status
+from shared.contracts.terms import Mode, Status
 from shared.runtime.tasks import alongside
 from shared.storage.sqlite import open_view
 from tests.support.coordination import BEGIN, job_record, run_record, symbols
@@ -149,6 +149,19 @@ async def test_an_attempt_counts_from_the_end_of_the_last_job(view: RunView) -> 
         job_record(three, Status.RUNNING),
     )
     assert await view.attempts() == {one: later, two: BEGIN}
+
+
+async def test_an_update_and_a_cancelled_job_are_no_attempts_to_train(view: RunView) -> None:
+    one, two = symbols(2)
+    update = job_record(one, Status.SUCCEEDED, finished_at=BEGIN)
+    await take(
+        view,
+        replace(update, mode=Mode.INCREMENTAL),
+        job_record(two, Status.CANCELLED, finished_at=BEGIN),
+    )
+    assert await view.attempts() == {}
+    await take(view, replace(update, mode=Mode.FULL, job_id="x"))
+    assert await view.attempts() == {one: BEGIN}
 
 
 async def test_a_view_is_kept_over_a_restart(tmp_path: Path) -> None:

@@ -25,12 +25,14 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE INDEX IF NOT EXISTS runs_newest ON runs (requested_at, run_id);
 CREATE TABLE IF NOT EXISTS jobs (
     job_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, symbol TEXT NOT NULL, status TEXT NOT NULL,
-    created_at INTEGER NOT NULL, finished_at INTEGER,
+    mode TEXT NOT NULL, created_at INTEGER NOT NULL, finished_at INTEGER,
     revision INTEGER NOT NULL, record BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_newest ON jobs (created_at, job_id);
 CREATE INDEX IF NOT EXISTS jobs_of_run ON jobs (run_id);
 CREATE INDEX IF NOT EXISTS jobs_of_symbol ON jobs (symbol, created_at);
+CREATE INDEX IF NOT EXISTS attempts ON jobs (symbol, finished_at)
+    WHERE mode != 'incremental' AND status IN ('succeeded', 'failed');
 """
 
 #: The oldest and the newest revision of nothing.
@@ -44,9 +46,9 @@ WHERE excluded.revision > revision
 """
 _KEEP_JOB: Final = """
 INSERT INTO jobs VALUES
-    (:job_id, :run_id, :symbol, :status, :created_at, :finished_at, :revision, :record)
+    (:job_id, :run_id, :symbol, :status, :mode, :created_at, :finished_at, :revision, :record)
 ON CONFLICT (job_id) DO UPDATE SET
-    status = excluded.status, finished_at = excluded.finished_at,
+    status = excluded.status, mode = excluded.mode, finished_at = excluded.finished_at,
     revision = excluded.revision, record = excluded.record
 WHERE excluded.revision > revision
 """
@@ -75,6 +77,7 @@ class RunView:
                 "run_id": job.run_id,
                 "symbol": job.symbol,
                 "status": job.status,
+                "mode": job.mode,
                 "created_at": to_ms(job.created_at),
                 "finished_at": to_ms(job.finished_at) if job.finished_at else None,
             }
@@ -156,10 +159,12 @@ class RunView:
             return {Status(status): count async for status, count in found}
 
     async def attempts(self) -> dict[Symbol, datetime]:
-        """When the last job of each symbol ended."""
+        """When the last job of each symbol ended that trained it anew, or tried to: an update, and
+        a job that was cancelled, keep no symbol from being trained.
+        """
         query = """
             SELECT symbol, max(finished_at) FROM jobs
-            WHERE finished_at IS NOT NULL GROUP BY symbol
+            WHERE mode != 'incremental' AND status IN ('succeeded', 'failed') GROUP BY symbol
         """
         async with self._database.execute(query) as found:
             return {Symbol(symbol): from_ms(at) async for symbol, at in found}

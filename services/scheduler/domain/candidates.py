@@ -22,7 +22,9 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """What is known when the question is asked. `attempts`: when each symbol's last job ended."""
+    """What is known when the question is asked. `attempts`: when the last training of each symbol
+    ended, well or badly; updates do not count.
+    """
 
     universe: Universe
     models: Mapping[Symbol, ModelRecord]
@@ -56,8 +58,8 @@ def plan(
 def candidates(known: Knowledge, policy: Policy, now: datetime) -> list[Symbol]:
     """The symbols a cycle takes, at most `per_cycle`: those without a model, then those whose
     model lacks a horizon or has fallen behind, then those older than the maximum age, oldest first;
-    among equals the watched ones first. A symbol that was tried within the cooldown is left in
-    peace.
+    among equals the watched ones first. Updates do not make a model younger. A symbol whose
+    training was tried within the cooldown is left in peace.
     """
     due = [
         (urgency, symbol)
@@ -84,8 +86,8 @@ def _urgency(
     model = known.models.get(symbol)
     if model is None:
         return (0, 0.0, unwatched)
-    age = (now - model.created_at).total_seconds()
-    if model.needs_full or not set(known.universe.horizons) <= set(model.horizons):
+    age = (now - model.trained_at).total_seconds()
+    if model.needs_full or not set(model.horizons).issuperset(known.universe.horizons):
         return (1, -age, unwatched)
     if age > policy.max_age.total_seconds():
         return (2, -age, unwatched)

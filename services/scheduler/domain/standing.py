@@ -18,7 +18,8 @@ from shared.contracts.terms import Status
 def coverage(
     universe: Universe, models: Mapping[Symbol, ModelRecord], max_age: timedelta, now: datetime
 ) -> Coverage:
-    ages = [now - models[symbol].created_at for symbol in universe.symbols if symbol in models]
+    """Of how many symbols the model is young enough. Updates do not make it younger."""
+    ages = [now - models[symbol].trained_at for symbol in universe.symbols if symbol in models]
     fresh = sum(age <= max_age for age in ages)
     return Coverage(
         symbols=len(universe.symbols),

@@ -1,6 +1,7 @@
 """Which full model a model comes from, and how many updates ago."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.contracts.records import ModelRecord
 
@@ -11,6 +12,7 @@ class Descent:
 
     native_sha256: str | None
     base_version: str | None = None
+    base_at: datetime | None = None
     updates: int = 0
 
 
@@ -19,5 +21,6 @@ def after(live: ModelRecord) -> Descent:
     return Descent(
         native_sha256=live.native_sha256,
         base_version=live.base_version or live.version,
+        base_at=live.trained_at,
         updates=live.updates + 1,
     )

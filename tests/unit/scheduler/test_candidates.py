@@ -65,6 +65,13 @@ def test_a_model_of_exactly_the_maximum_age_is_still_good() -> None:
     assert candidates(known, POLICY, BEGIN + timedelta(seconds=1)) == [MISSING]
 
 
+def test_updates_do_not_make_a_model_younger() -> None:
+    known = knowledge(count=2, ages={MISSING: DAY, LACKING: DAY})
+    updated = replace(known.models[MISSING], mode=Mode.INCREMENTAL, base_at=BEGIN - 8 * DAY)
+    known = replace(known, models={**known.models, MISSING: updated})
+    assert candidates(known, POLICY, BEGIN) == [MISSING]
+
+
 def test_a_symbol_is_left_in_peace_until_its_cooldown_is_over() -> None:
     known = knowledge(count=1, attempts={MISSING: BEGIN})
     assert candidates(known, POLICY, BEGIN + 6 * HOUR - timedelta(seconds=1)) == []

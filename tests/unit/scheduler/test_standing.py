@@ -23,6 +23,14 @@ def test_coverage_counts_each_symbol_of_the_universe_once() -> None:
     assert found.oldest_age_days == 30
 
 
+def test_a_model_that_was_only_updated_is_as_old_as_the_full_one_that_it_comes_from() -> None:
+    (symbol,) = symbols(1)
+    universe = Universe(symbols=(symbol,), timeframe=Timeframe.D1, horizons=(1,))
+    model = replace(model_record(symbol), base_at=BEGIN - 2 * WEEK)
+    found = coverage(universe, {symbol: model}, WEEK, BEGIN)
+    assert (found.fresh, found.stale, found.oldest_age_days) == (0, 1, 14)
+
+
 def test_a_model_of_a_symbol_that_left_the_universe_covers_nothing() -> None:
     universe = Universe(symbols=symbols(1), timeframe=Timeframe.D1, horizons=(1,))
     gone = symbols(2)[1]
