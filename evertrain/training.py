@@ -17,11 +17,12 @@ from evertrain.progress import Progress
 from evertrain.session import check_stores
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket, Entry
+from shared.bus.locks import TrainingLock
 from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
 from shared.contracts.errors import Permanent, TrainingLocked
 from shared.contracts.events import RequestRefused
-from shared.contracts.records import JobRecord, LockHolder, RunRecord
+from shared.contracts.records import JobRecord, RunRecord
 from shared.contracts.requests import TrainRequest
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Status
@@ -78,9 +79,8 @@ class Training:
 
 async def _check_unlocked(connection: Connection) -> None:
     """Raises TrainingLocked, saying who trains."""
-    entry = await Bucket(connection, subjects.LOCKS).get(subjects.TRAINING_LOCK)
-    if entry is not None:
-        lock = codec.decode(entry.value, LockHolder)
+    lock = await TrainingLock(connection).holder()
+    if lock is not None:
         raise TrainingLocked(
             f"run {lock.run_id} ({lock.mode}, asked for by {lock.source}) has been training on "
             f"{lock.holder} since {lock.started_at:%Y-%m-%d %H:%M:%S} UTC: wait until it has ended"

@@ -2,9 +2,23 @@
 
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
+from shared.contracts import codec
 from shared.contracts.errors import Conflict, LeaseLost, LeaseTaken, Unavailable
-from shared.contracts.subjects import LOCKS
+from shared.contracts.records import LockHolder
+from shared.contracts.subjects import LOCKS, TRAINING_LOCK
 from shared.runtime.lease import Revision
+
+
+class TrainingLock:
+    """The training lock as everyone sees it who does not hold it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._locks = Bucket(connection, LOCKS)
+
+    async def holder(self) -> LockHolder | None:
+        """May raise Unavailable."""
+        entry = await self._locks.get(TRAINING_LOCK)
+        return codec.decode(entry.value, LockHolder) if entry else None
 
 
 class JetStreamLeases:

@@ -14,9 +14,9 @@ from nats.js.errors import Error as JetStreamError
 
 from shared.bus import rpc
 from shared.bus.connection import Connection
-from shared.bus.kv import Bucket
+from shared.bus.locks import TrainingLock
 from shared.bus.survey import survey
-from shared.contracts import codec, subjects
+from shared.contracts import subjects
 from shared.contracts.errors import AppError
 from shared.contracts.records import Coverage, LockHolder, TrainingStatus
 from shared.contracts.reports import (
@@ -239,8 +239,7 @@ async def _queues(connection: Connection) -> dict[str, int]:
 async def _lock(connection: Connection) -> LockHolder | None:
     with suppress(AppError, TimeoutError):
         async with asyncio.timeout(_TIMEOUT_S):
-            entry = await Bucket(connection, subjects.LOCKS).get(subjects.TRAINING_LOCK)
-            return codec.decode(entry.value, LockHolder) if entry else None
+            return await TrainingLock(connection).holder()
     return None
 
 

@@ -16,8 +16,9 @@ from shared.runtime.tasks import alongside, insist_on_cancelling
 
 Revision = NewType("Revision", int)
 
-#: What stands in the store for as long as the lease is held, given the fencing token (0 in the
-#: first write, whose revision becomes the token). It must name this holder and no other.
+#: What stands in the store for as long as the lease is held, given the fencing token: 0 in the
+#: first write, whose revision becomes the token, and which is renewed before the body begins. It
+#: must name this holder and no other.
 Inscription = Callable[[int], bytes]
 
 
@@ -78,8 +79,10 @@ async def hold(
     trust = asyncio.timeout_at(asked + policy.ttl - policy.margin)
     renewal = _Renewal(store, key, inscription(token), policy, token)
     try:
-        async with trust, alongside(renewal.keep(trust, _this_task()), name=f"renew {key}"):
-            yield Lease(key=key, token=token, epoch=store.epoch)
+        async with trust:
+            await renewal.renew(trust)
+            async with alongside(renewal.keep(trust, _this_task()), name=f"renew {key}"):
+                yield Lease(key=key, token=token, epoch=store.epoch)
         if trust.expired():
             raise LeaseLost(f"the work under the lease on {key} went on after its loss")
     except TimeoutError as exc:
@@ -122,15 +125,18 @@ class _Renewal:
         self._revision = revision
 
     async def keep(self, trust: asyncio.Timeout, holder: asyncio.Task[Any]) -> None:
-        """Renew until the trust has expired; only an answer moves its deadline."""
-        loop = asyncio.get_running_loop()
+        """Renew until the trust has expired."""
         while not trust.expired():
             await asyncio.sleep(self._policy.renew_every)
-            trusted_until = await self._renew(loop)
-            # The deadline may pass in the very turn of the loop that brought the answer.
-            if trusted_until is not None and not trust.expired():
-                trust.reschedule(trusted_until)
+            await self.renew(trust)
         await insist_on_cancelling(holder)
+
+    async def renew(self, trust: asyncio.Timeout) -> None:
+        """Renew once; only an answer moves the deadline of the trust."""
+        trusted_until = await self._renew(asyncio.get_running_loop())
+        # The deadline may pass in the very turn of the loop that brought the answer.
+        if trusted_until is not None and not trust.expired():
+            trust.reschedule(trusted_until)
 
     async def release(self) -> None:
         await self._store.delete(self._key, self._value, self._revision)

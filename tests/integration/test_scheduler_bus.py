@@ -5,7 +5,6 @@ import pytest
 
 from services.scheduler.adapters.outlet import (
     TickLedger,
-    TrainingLock,
     TrainingRequests,
     keep_universe,
 )
@@ -14,6 +13,7 @@ from services.scheduler.adapters.registry import RegistryMirror
 from services.trainer.adapters.planner import SchedulerPlanner
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
+from shared.bus.locks import TrainingLock
 from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
 from shared.contracts.errors import Conflict, Unavailable

@@ -6,7 +6,7 @@ from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
-from shared.contracts.records import LockHolder, TickRecord, Universe
+from shared.contracts.records import TickRecord, Universe
 from shared.contracts.requests import TrainRequest
 from shared.contracts.terms import Mode
 
@@ -35,15 +35,6 @@ class TickLedger:
 
     async def finish(self, tick: TickRecord) -> None:
         await self._ticks.put(subjects.tick_key(tick.schedule, tick.due), codec.encode(tick))
-
-
-class TrainingLock:
-    def __init__(self, connection: Connection) -> None:
-        self._locks = Bucket(connection, subjects.LOCKS)
-
-    async def holder(self) -> LockHolder | None:
-        entry = await self._locks.get(subjects.TRAINING_LOCK)
-        return codec.decode(entry.value, LockHolder) if entry else None
 
 
 async def keep_universe(connection: Connection, universe: Universe) -> None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from services.trainer.domain.keeping import kept_job, kept_run
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket, Entry
+from shared.bus.locks import TrainingLock
 from shared.contracts import codec, subjects
 from shared.contracts.records import JobRecord, LockHolder, RunRecord
 from shared.contracts.symbols import Symbol
@@ -21,7 +22,7 @@ class KvRunBook:
 
     def __init__(self, connection: Connection) -> None:
         self._runs = Bucket(connection, subjects.RUNS)
-        self._locks = Bucket(connection, subjects.LOCKS)
+        self._lock = TrainingLock(connection)
 
     async def run(self, run_id: str) -> RunRecord | None:
         entry = await self._runs.get(subjects.run_key(run_id))
@@ -50,8 +51,7 @@ class KvRunBook:
                     yield codec.decode(change.value, JobRecord)
 
     async def lock_holder(self) -> LockHolder | None:
-        entry = await self._locks.get(subjects.TRAINING_LOCK)
-        return codec.decode(entry.value, LockHolder) if entry else None
+        return await self._lock.holder()
 
     async def _keep(
         self, key: str, written: Record, kept: Callable[[Record | None, Record], Record]

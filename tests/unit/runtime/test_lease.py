@@ -65,10 +65,9 @@ async def test_a_slow_renewal_does_not_stretch_the_trust() -> None:
 async def test_a_slow_acquisition_counts_against_the_trust() -> None:
     store = MemoryLeaseStore()
     store.latency = 10
+    asyncio.get_running_loop().call_later(11, setattr, store, "partitioned", True)
     with pytest.raises(LeaseLost):
         async with hold(store, "btc", mine, policy=POLICY):
-            store.latency = 0
-            store.partitioned = True
             await asyncio.sleep(300)
     assert now() == POLICY.ttl - POLICY.margin
 
@@ -107,7 +106,7 @@ async def test_a_lease_whose_last_answer_was_lost_is_released_all_the_same() -> 
     async with hold(store, "btc", mine, policy=POLICY):
         store.lost_answers = 1
         await asyncio.sleep(POLICY.renew_every + 1)
-        assert store.renewals == 1
+        assert store.lost_answers == 0
     assert store.value("btc") is None
 
 
@@ -154,11 +153,9 @@ async def test_the_token_is_larger_for_every_later_holder() -> None:
     assert tokens == sorted(set(tokens))
 
 
-async def test_the_inscription_names_the_token_from_the_first_renewal_on() -> None:
+async def test_the_inscription_names_the_token_before_the_body_begins() -> None:
     store = MemoryLeaseStore()
     async with hold(store, "btc", mine, policy=POLICY) as lease:
-        assert store.value("btc") == mine(0)
-        await asyncio.sleep(POLICY.renew_every + 1)
         assert store.value("btc") == mine(lease.token)
         assert (lease.key, lease.epoch) == ("btc", store.epoch)
 
