@@ -185,6 +185,9 @@ async def _handle(publisher: Publisher, work: Work, message: Msg) -> None:
         heartbeat = _keep_in_progress(message, every=work.ack_wait / 4)
         async with alongside(heartbeat, name=f"heartbeat {message.subject}"):
             await work.handler(delivery)
+    except asyncio.CancelledError:
+        await _settle(message.nak())  # this process ends, and another can take it at once
+        raise
     except Transient as exc:
         log.info("will try again", extra={"subject": message.subject, "reason": str(exc)})
         await _settle(message.nak(delay=_retry_delay(work, delivery.attempt)))

@@ -9,7 +9,7 @@ from nats.js.errors import APIError
 
 from shared.bus.connection import Connection
 from shared.contracts import codec, subjects
-from shared.contracts.errors import Conflict, Unavailable
+from shared.contracts.errors import Conflict, Permanent, Unavailable
 from shared.contracts.events import Event
 from shared.contracts.records import Problem
 from shared.runtime.backoff import backoff
@@ -19,6 +19,14 @@ log = logging.getLogger(__name__)
 #: The work queue already holds a message for this subject. JetStream uses the same error code for
 #: a disk that failed, so only its words tell.
 _SUBJECT_FULL: Final = "maximum messages per subject exceeded"
+#: JetStream's error code for a message that is larger than its stream allows.
+_TOO_LARGE: Final = 10054
+
+
+class TooLarge(Permanent):
+    """A message that will never fit into its stream."""
+
+    code = "too_large"
 
 
 class Publisher:
@@ -43,6 +51,7 @@ class Publisher:
 
         Raises:
             Conflict: the stream holds a message for this subject already.
+            TooLarge: the stream does not take messages of this size.
             Unavailable: not acknowledged in time; it may be stored or not.
         """
         try:
@@ -89,6 +98,9 @@ class Publisher:
             except APIError as exc:
                 if exc.description == _SUBJECT_FULL:
                     raise Conflict(f"a message for {subject} is already queued") from exc
+                if exc.err_code == _TOO_LARGE:
+                    size = f"{len(payload):,} bytes"
+                    raise TooLarge(f"{size} are more than a message to {subject} may have") from exc
                 log.warning(
                     "NATS refuses a message", extra={"subject": subject, "reason": str(exc)}
                 )

@@ -366,3 +366,15 @@ async def test_a_job_is_queued_once_per_symbol_until_it_is_done(
         await asyncio.sleep(0.05)
         await publisher.publish("evertrain.job.BTC_USDT", b"2", message_id="2")
         await seen.count(2)
+
+
+async def test_a_message_in_hand_goes_to_another_process_at_once_when_this_one_ends(
+    connection: Connection, publisher: Publisher
+) -> None:
+    ending, other = Seen(lasting(60)), Seen()
+    await put(publisher, b"a")
+    async with consuming(connection, replace(work(ending), ack_wait=60)):
+        await ending.count(1)
+    async with asyncio.timeout(2), consuming(connection, replace(work(other), ack_wait=60)):
+        await other.count(1)
+    assert other.payloads == [b"a"]

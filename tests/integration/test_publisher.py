@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 import pytest
 
 from shared.bus.connection import Connection
-from shared.bus.publisher import Publisher
+from shared.bus.publisher import Publisher, TooLarge
 from shared.contracts import codec, subjects
-from shared.contracts.errors import Conflict, Unavailable
-from shared.contracts.events import JobSkipped
+from shared.contracts.errors import Conflict, TrainingFailed, Unavailable
+from shared.contracts.events import JobFailed, JobSkipped
+from shared.contracts.records import Problem
 from shared.contracts.symbols import Symbol
+from shared.runtime.clock import utc_now
 from tests.support.servers import NatsServer
 
 WITHIN_S = 20.0
@@ -101,3 +103,21 @@ async def test_headers_given_along_are_kept_and_not_changed(
     last = await connection.js.get_last_msg(subjects.EVENTS, "evertrain.event.x")
     assert last.headers is not None
     assert last.headers["X"] == "y"
+
+
+async def test_what_will_never_fit_is_refused_at_once(publisher: Publisher) -> None:
+    async with asyncio.timeout(1):
+        with pytest.raises(TooLarge, match="100,000 bytes"):
+            await publisher.publish("evertrain.event.x", b"x" * 100_000, message_id="large")
+
+
+async def test_the_longest_reason_there_can_be_fits_into_an_event(
+    publisher: Publisher, connection: Connection
+) -> None:
+    problem = Problem.of(TrainingFailed("\x00" * 1_000_000))
+    symbol = Symbol("BTC/USDT")
+    fact = JobFailed(id="1", at=utc_now(), run_id="full-1", symbol=symbol, error=problem)
+    async with asyncio.timeout(1):
+        await publisher.emit(fact)
+    stored = await connection.js.get_last_msg(subjects.EVENTS, subjects.event(fact))
+    assert codec.decode_event(stored.data or b"") == fact
