@@ -88,6 +88,7 @@ def _full(job: FitJob, rows: Candles, rival: bytes, progress: Progress) -> FitRe
             known,
             (*learners, Basic()),
             effort.rounds,
+            job.slopes,
             lambda part: progress("validating", 0.05 + 0.7 * part),
         )
 

@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs
+from services.trainer.domain.slopes import Slope
 from shared.contracts.errors import AppError
 from shared.contracts.records import Score, TrainingPlan, Verdict
 from shared.contracts.symbols import Symbol
@@ -96,6 +97,7 @@ def decode_job(payload: bytes) -> FitJob:
         plan=TrainingPlan(**said["plan"]),
         live=said["live"],
         updates=said["updates"],
+        slopes={int(horizon): Slope(**slope) for horizon, slope in said["slopes"].items()},
     )
 
 

@@ -1,8 +1,9 @@
 """What goes into a training child and what comes out. No numpy here: the parent reads this too."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from services.trainer.domain.slopes import Expected
 from shared.contracts.records import Score, TrainingPlan, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Timeframe
@@ -15,6 +16,7 @@ Progress = Callable[[str, float], None]
 class FitJob:
     """One symbol to train. `mode` says how, the plan on how much; `live` is the version of the
     model that the new one would replace, and `updates` how many updates of its base led to that.
+    `slopes` are what the models of other symbols lead to expect of its calibration.
     """
 
     symbol: Symbol
@@ -24,6 +26,7 @@ class FitJob:
     plan: TrainingPlan
     live: str | None = None
     updates: int = 0
+    slopes: Expected = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

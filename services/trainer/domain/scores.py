@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from services.trainer.domain.chance import Chance
 from services.trainer.domain.evidence import student
+from services.trainer.domain.slopes import Slope
 from shared.contracts.records import Score
 from shared.contracts.terms import Horizon
 from shared.model.odds import logit, sigmoid
@@ -30,8 +31,11 @@ def score(
     probabilities: Vector,
     *,
     chance: Chance | None = None,
+    slope: Slope | None = None,
 ) -> Score:
-    """All the numbers for one learner on the rows that it has not seen, in the order of time."""
+    """All the numbers for one learner on the rows that it has not seen, in the order of time;
+    `slope` is what they say of the ensemble's calibration.
+    """
     share = float(labels.mean(dtype=np.float64))
     area = roc_auc(labels, probabilities)
     return Score(
@@ -49,6 +53,8 @@ def score(
         up_share=share,
         rows=len(labels),
         effective_rows=len(labels) / horizon,
+        slope=slope.mean if slope else None,
+        slope_error=slope.spread if slope else None,
     )
 
 

@@ -27,6 +27,7 @@ from services.trainer.domain.outlooks import outlook
 from services.trainer.domain.refreshers import refreshers
 from services.trainer.domain.sample import rows_of_days
 from services.trainer.domain.scores import score, surprise
+from services.trainer.domain.slopes import borne_out
 from services.trainer.domain.soundness import check_packed, sound_artifact
 from shared.contracts.errors import ArtifactRefused
 from shared.contracts.records import Score, Verdict
@@ -259,13 +260,16 @@ def _trial(base: Base, at: npt.NDArray[np.int64], p_up: Foretold) -> Trial:
 
 
 def _scores(candles: Candles, base: Base, trial: Trial) -> tuple[Score, ...]:
-    """The base's, and for the ensemble those of the trial, the rows of the update included."""
+    """The base's, and for the ensemble those of the trial, the rows of the update included. What
+    these say of the slope is the base's still, for so is the calibration.
+    """
     _, rows, places = np.intersect1d(
         candles["at"], trial.at, assume_unique=True, return_indices=True
     )
     horizons = base.model.card.horizons
     returns = returns_ahead(candles["close"], horizons)[rows]
     p_up = trial.p_up[places].astype(np.float64)
+    slopes = {s.horizon: borne_out(s) for s in base.scores if s.learner == ENSEMBLE}
     ensemble = {
         horizon: score(
             horizon,
@@ -273,6 +277,7 @@ def _scores(candles: Candles, base: Base, trial: Trial) -> tuple[Score, ...]:
             rises(returns[:, place]),
             p_up[:, place],
             chance=chance(len(rows), horizon),
+            slope=slopes[horizon],
         )
         for place, horizon in enumerate(horizons)
     }

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.trainer.domain.blending import blended
+from services.trainer.domain.blending import blended, own_slopes
 from services.trainer.domain.chance import chance
 from services.trainer.domain.folds import Fold
 from services.trainer.domain.learners import Learner
 from services.trainer.domain.sample import Sample
 from services.trainer.domain.scores import score
+from services.trainer.domain.slopes import Expected, Slope
 from shared.contracts.records import Score
-from shared.contracts.terms import ENSEMBLE
+from shared.contracts.terms import ENSEMBLE, Horizon
 from shared.model.blend import Blend
 
 
@@ -34,9 +35,13 @@ class Validation:
 
 
 def validate(
-    sample: Sample, learners: tuple[Learner, ...], rounds: int, done: Callable[[float], None]
+    sample: Sample,
+    learners: tuple[Learner, ...],
+    rounds: int,
+    slopes: Expected,
+    done: Callable[[float], None],
 ) -> Validation:
-    """Walk forward through the sample's folds.
+    """Walk forward through the sample's folds. `slopes` are what is expected of the calibration.
 
     The final fit sees more rows than any fold did and so bears more rounds: a tenth more than the
     mean of the folds. `done` is told the part that is done, from 0 to 1.
@@ -48,14 +53,16 @@ def validate(
         kept.append(best)
         done(number / len(sample.folds))
     unseen = np.concatenate([np.arange(fold.test.start, fold.test.stop) for fold in sample.folds])
-    by_learner = np.concatenate(judged)
-    p_up = np.concatenate(_as_served(sample, judged))
+    by_learner, truth = np.concatenate(judged), sample.labels[unseen]
+    p_up = _as_served(sample, judged, slopes)
+    blend = blended(by_learner, truth, sample.horizons, slopes)
+    own = own_slopes(by_learner, truth, sample.horizons, blend)
     return Validation(
         unseen=unseen,
         p_up=p_up,
-        scores=_scores(sample, learners, sample.labels[unseen], by_learner, p_up),
+        scores=_scores(sample.horizons, learners, truth, by_learner, p_up, own),
         rounds=np.ceil(np.mean(kept, axis=0) * 1.1).astype(np.int64),
-        blend=blended(by_learner, sample.labels[unseen], sample.horizons),
+        blend=blend,
     )
 
 
@@ -78,34 +85,41 @@ def _judge(
 
 
 def _as_served(
-    sample: Sample, judged: list[npt.NDArray[np.float64]]
-) -> list[npt.NDArray[np.float64]]:
+    sample: Sample, judged: list[npt.NDArray[np.float64]], slopes: Expected
+) -> npt.NDArray[np.float64]:
     """What each fold's ensemble would have said: blended by what the folds before it had shown, as
     far as their labels were known when its test block began.
     """
-    _, horizons, learners = judged[0].shape
-    served = [Blend.plain(horizons=horizons, learners=learners).p_up(judged[0])]
-    first = sample.folds[0].test.start
-    for number, fold in enumerate(sample.folds[1:], 1):
-        known = fold.test.start - sample.horizons[-1]
-        past = np.concatenate(judged[:number])[: max(known - first, 0)]
-        truth = sample.labels[first : first + len(past)]
-        served.append(blended(past, truth, sample.horizons).p_up(judged[number]))
-    return served
+    by_learner, first = np.concatenate(judged), sample.folds[0].test.start
+    served = []
+    for fold, foreseen in zip(sample.folds, judged, strict=True):
+        known = max(fold.test.start - sample.horizons[-1] - first, 0)
+        truth = sample.labels[first : first + known]
+        blend = blended(by_learner[:known], truth, sample.horizons, slopes)
+        served.append(blend.p_up(foreseen))
+    return np.concatenate(served)
 
 
 def _scores(
-    sample: Sample,
+    horizons: tuple[Horizon, ...],
     learners: tuple[Learner, ...],
     truth: npt.NDArray[np.float32],
     by_learner: npt.NDArray[np.float64],
     p_up: npt.NDArray[np.float64],
+    own: tuple[Slope | None, ...],
 ) -> tuple[Score, ...]:
     names = (*(learner.name for learner in learners), ENSEMBLE)
     everyone = np.concatenate([by_learner, p_up[:, :, None]], axis=2)
-    by_chance = [chance(len(truth), horizon) for horizon in sample.horizons]
+    by_chance = [chance(len(truth), horizon) for horizon in horizons]
     return tuple(
-        score(horizon, name, truth[:, row], everyone[:, row, column], chance=by_chance[row])
-        for row, horizon in enumerate(sample.horizons)
+        score(
+            horizon,
+            name,
+            truth[:, row],
+            everyone[:, row, column],
+            chance=by_chance[row],
+            slope=own[row] if name == ENSEMBLE else None,
+        )
+        for row, horizon in enumerate(horizons)
         for column, name in enumerate(names)
     )

@@ -4,12 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.trainer.domain.blending import blended, calibration, mixture
+from services.trainer.domain.blending import blended, calibration, mixture, own_slope
 from services.trainer.domain.scores import log_loss
+from services.trainer.domain.slopes import UNKNOWN, Slope, expected
 from shared.model.blend import MIN_SLOPE
 from shared.model.odds import sigmoid
 
 Vector = npt.NDArray[np.float64]
+
+#: As a symbol's own rows alone would be believed, with hardly a prior.
+ALONE = Slope(mean=1.0, spread=10.0)
 
 
 def market(rows: int, *, seed: int, edge: float = 0.4) -> tuple[Vector, npt.NDArray[np.bool_]]:
@@ -61,18 +65,43 @@ def test_a_model_that_was_always_wrong_is_muted_and_not_turned_round() -> None:
     assert slope == MIN_SLOPE
 
 
-def test_without_rows_everything_stays_as_it_is() -> None:
-    blend = blended(np.empty((0, 2, 4)), np.empty((0, 2), np.float32), (1, 7))
+def test_without_rows_the_learners_count_the_same_and_the_slope_is_what_is_expected() -> None:
+    known = {7: Slope(mean=0.8, spread=0.1)}
+    blend = blended(np.empty((0, 2, 4)), np.empty((0, 2), np.float32), (1, 7), known)
     assert blend.weights == pytest.approx(np.full((2, 4), 0.25))
-    assert blend.slope == pytest.approx(np.ones(2))
+    assert blend.slope == pytest.approx(np.array([UNKNOWN.mean, 0.8]))
     assert blend.intercept == pytest.approx(np.zeros(2))
 
 
 def test_rows_whose_labels_overlap_count_for_less() -> None:
     margins, risen = market(120, seed=1)
-    alone, _ = calibration(3.0 * margins, risen, 1)
-    overlapping, _ = calibration(3.0 * margins, risen, 30)
-    assert abs(overlapping - 1.0) < abs(alone - 1.0) / 2
+    alone, _ = calibration(0.3 * margins, risen, 1)
+    overlapping, _ = calibration(0.3 * margins, risen, 30)
+    assert abs(overlapping - UNKNOWN.mean) < abs(alone - UNKNOWN.mean) / 2
+
+
+def test_the_surer_the_others_are_the_less_a_few_rows_of_ones_own_say() -> None:
+    margins, risen = market(120, seed=1)
+    sure, unsure = (
+        calibration(0.3 * margins, risen, 1, Slope(mean=0.2, spread=spread))[0]
+        for spread in (0.05, 1.0)
+    )
+    assert abs(sure - 0.2) < abs(unsure - 0.2) / 5
+
+
+def test_what_other_symbols_bear_out_makes_short_windows_better() -> None:
+    """Thirty symbols, all twice too bold, with 30 rows each: judged on rows that follow."""
+    worlds = [market(2030, seed=seed) for seed in range(30)]
+    found = [own_slope(2.0 * margins[:30], risen[:30], 1) for margins, risen in worlds]
+    pooled: list[float] = []
+    alone: list[float] = []
+    for number, (margins, risen) in enumerate(worlds):
+        others = [slope for other, slope in enumerate(found) if slope and other != number]
+        for slopes, losses in ((expected(others), pooled), (ALONE, alone)):
+            slope, intercept = calibration(2.0 * margins[:30], risen[:30], 1, slopes)
+            said = sigmoid(slope * 2.0 * margins[30:] + intercept)
+            losses.append(log_loss(risen[30:].astype(float), said))
+    assert np.mean(pooled) < np.mean(alone) - 0.002
 
 
 def _said(margins: Vector, *, seed: int, noise: float = 0.2) -> Vector:
@@ -106,7 +135,7 @@ def test_whatever_was_said_the_blend_is_sound(
 ) -> None:
     by_learner = np.array(said, np.float64).reshape(len(said), 1, 3)
     truth = (np.arange(len(said)) < up_to).astype(np.float32)[:, None]
-    blend = blended(by_learner, truth, (horizon,))
+    blend = blended(by_learner, truth, (horizon,), {})
     blend.check(horizons=1, learners=3)
     assert np.all(np.isfinite(blend.p_up(by_learner)))
 

@@ -3,6 +3,7 @@ import contextlib
 import socket
 from asyncio import IncompleteReadError, StreamReader
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,13 +13,15 @@ from services.trainer.adapters import frames
 from services.trainer.adapters.frames import Garbled, Kind
 from services.trainer.domain.failures import OutOfMemory
 from services.trainer.domain.jobs import Inputs
+from services.trainer.domain.slopes import Slope
 from shared.contracts.errors import AppError, InvalidSymbol, NotEnoughHistory
 from tests.support.jobs import daily_job, job_for
 from tests.support.misbehaving import result
 
 
 def test_a_job_crosses_unchanged() -> None:
-    job = daily_job(horizons=(1, 30), days_back=365)
+    slopes = {30: Slope(mean=0.25, spread=0.1)}
+    job = replace(daily_job(horizons=(1, 30), days_back=365), slopes=slopes)
     assert frames.decode_job(frames.encode_job(job)) == job
 
 

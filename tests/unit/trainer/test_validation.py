@@ -11,20 +11,24 @@ from services.trainer.domain.boosters import boosters
 from services.trainer.domain.jobs import Inputs
 from services.trainer.domain.learners import BoosterLearner, Effort, effort_for
 from services.trainer.domain.sample import Sample, sample
+from services.trainer.domain.slopes import Expected, Slope
 from services.trainer.domain.validation import Validation, validate
+from shared.contracts.terms import ENSEMBLE
 from shared.model.features import Matrix
+from shared.model.odds import logit
 from tests.support.jobs import daily_job
 from tests.support.markets import planted_signal
 
 JOB = daily_job(horizons=(1, 3), rounds=40)
 CANDLES = planted_signal(700, strength=0.6)
 SAMPLE = sample(JOB, CANDLES)
+UNKNOWN_SLOPES: Expected = {}
 
 
-def _validated(known: Sample) -> Validation:
+def _validated(known: Sample, slopes: Expected = UNKNOWN_SLOPES) -> Validation:
     effort = effort_for(len(known.features), rounds=40)
     with boosters(known.features[: known.folds[0].train.stop], effort) as learners:
-        return validate(known, (*learners, Basic()), 40, lambda part: None)
+        return validate(known, (*learners, Basic()), 40, slopes, lambda part: None)
 
 
 def test_nothing_is_learnt_from_the_rows_that_are_judged_by() -> None:
@@ -54,7 +58,7 @@ def test_a_fold_is_the_same_whatever_comes_after_its_test_block() -> None:
 
 def test_progress_grows_fold_by_fold_to_the_whole() -> None:
     told: list[float] = []
-    validate(SAMPLE, (Basic(),), 40, told.append)
+    validate(SAMPLE, (Basic(),), 40, {}, told.append)
     assert told == [0.25, 0.5, 0.75, 1.0]
 
 
@@ -87,7 +91,21 @@ def test_a_fold_is_blended_by_labels_that_were_known_when_it_began() -> None:
     assert not np.array_equal(turned.blend.slope, plain.blend.slope)
 
 
-def test_the_first_block_is_scored_by_the_plain_mean_and_later_ones_by_what_it_taught() -> None:
+def test_the_first_block_is_scored_by_what_others_bear_out() -> None:
+    known = dataclasses.replace(SAMPLE, folds=SAMPLE.folds[:1])
+    shy, bold = (
+        _validated(known, {h: Slope(mean=mean, spread=0.1) for h in known.horizons}).p_up
+        for mean in (0.5, 1.0)
+    )
+    assert logit(bold) == pytest.approx(2.0 * logit(shy))
+
+
+def test_the_ensemble_alone_says_what_its_rows_say_of_the_slope() -> None:
+    for score in _validated(SAMPLE).scores:
+        assert (score.slope_error is not None) == (score.learner == ENSEMBLE)
+
+
+def test_later_blocks_are_scored_by_what_the_first_one_taught() -> None:
     known = dataclasses.replace(SAMPLE, folds=SAMPLE.folds[:2])
     alone = _validated(dataclasses.replace(SAMPLE, folds=SAMPLE.folds[1:2]))
     both = _validated(known)
