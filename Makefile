@@ -8,7 +8,7 @@ PYTHON := $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; 
 	$$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,14))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock clean
+.PHONY: help run test markets check format bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,8 +17,12 @@ run: $(VENV)/.run ## set up, then the whole system on real market data, offline
 	@# On a terminal it gets a process group of its own: Ctrl-C is for it, not for make.
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/evertrain up --demo; exit $$?
 
-test: check ## set up, lint, types, import contracts and every test
+test: check markets ## set up, lint, types, import contracts and every test
 	@$(BIN)/pytest -n 2 --dist loadgroup
+
+# ccxt pins what others use, and nats-py imports its aiohttp into every process: a place of its own.
+markets: $(VENV)-markets/.done ## the real clients of exchanges against servers on this machine
+	@$(VENV)-markets/bin/pytest tests/markets
 
 check: $(VENV)/.dev ## lint, types and import contracts
 	@$(BIN)/ruff check .
@@ -38,10 +42,18 @@ lock: ## resolve the dependencies anew (needs uv)
 		uv pip compile -q $(UVFLAGS) --extra $$extra pyproject.toml -o requirements/$$extra.lock; done
 	@uv pip compile -q $(UVFLAGS) --extra all pyproject.toml -o requirements/run.lock
 	@uv pip compile -q $(UVFLAGS) --extra all --group dev pyproject.toml -o requirements/dev.lock
+	@uv pip compile -q $(UVFLAGS) --extra scheduler --extra ccxt --extra yfinance --group markets \
+		pyproject.toml -o requirements/markets.lock
 UVFLAGS := --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -p 3.11 $(LOCKFLAGS)
 
+$(VENV)-markets/.done: pyproject.toml requirements/markets.lock | $(BIN)/python
+	@$(BIN)/python -m venv --without-pip $(VENV)-markets
+	@$(BIN)/python -m pip --disable-pip-version-check --python $(VENV)-markets/bin/python \
+		install --quiet --no-compile --require-hashes -r requirements/markets.lock
+	@touch $@
+
 clean: ## remove what was set up
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-markets build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Evertrain needs Python 3.11, 3.12, 3.13 or 3.14 on the PATH." >&2; exit 1; }
@@ -55,6 +67,5 @@ $(VENV)/.run: pyproject.toml requirements/run.lock | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml requirements/dev.lock $(VENV)/.run
-	@# The lock is complete, and looser than one of the pins inside ccxt: nothing is left to resolve.
-	@$(PIP) --no-deps --require-hashes -r requirements/dev.lock
+	@$(PIP) --require-hashes -r requirements/dev.lock
 	@touch $@
