@@ -174,8 +174,9 @@ class Score:
     `roc_auc_null_high` are the mean and the 95 % quantile of what the ensemble gets in markets that
     foretell nothing, over a window of this length.
 
-    `slope` is what the ensemble's log-odds would have to be multiplied by to be calibrated, as these
-    rows alone say, give or take `slope_error`: below 1 it is too bold. None where they do not say.
+    `slope` is what the ensemble's log-odds would have to be multiplied by to be calibrated, as
+    these rows alone say, give or take `slope_error`: below 1 it is too bold. None where they do not
+    say.
     """
 
     horizon: Horizon
@@ -331,6 +332,9 @@ class Ranked:
 class CandleSummary:
     """One series in the candle store. `lag_s`: how far its last close is behind the market's
     clock; `gaps`: missing candles between the first and the last, never filled silently.
+
+    `error` is what stands in the way of its candles now, `last_error` what did so last, gone or
+    not, since the scheduler that answers has run.
     """
 
     symbol: Symbol
@@ -341,6 +345,8 @@ class CandleSummary:
     gaps: int
     lag_s: float | None
     error: Problem | None = None
+    last_error: Problem | None = None
+    last_error_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
