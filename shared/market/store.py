@@ -21,7 +21,7 @@ from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.market import chunks
 from shared.market.candles import ROW, Candle, between
-from shared.market.checks import Reason, Refusal
+from shared.market.checks import Gap, Reason, Refusal, gaps
 from shared.market.chunks import Contents, Span
 from shared.runtime.clock import from_ms
 
@@ -50,6 +50,14 @@ class Series(NamedTuple):
     @property
     def key(self) -> str:
         return f"{self.symbol.token}.{self.timeframe}"
+
+
+class Extent(NamedTuple):
+    """Open times in ms of the first and the last candle, and how many are missing in between."""
+
+    first: int
+    last: int
+    missing: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +147,23 @@ class CandleStore:
             wanted -= len(newest[-1])
         return b"".join(reversed(newest))
 
-    async def newest(self, symbol: Symbol, timeframe: Timeframe) -> int | None:
-        """The open time of the newest candle in ms, None for a series that is not there."""
-        return (await self._contents(Series(symbol, timeframe))).newest
+    async def extent(self, symbol: Symbol, timeframe: Timeframe) -> Extent | None:
+        """Where a series begins and ends, None for one that is not there. Reads no chunk."""
+        contents = await self._contents(Series(symbol, timeframe))
+        spans = contents.ordered()
+        if not spans:
+            return None
+        return Extent(spans[0][1].first, spans[-1][1].last, contents.missing(timeframe))
+
+    async def gaps(self, symbol: Symbol, timeframe: Timeframe) -> list[Gap]:
+        """What is missing between the first candle and the last, oldest first.
+
+        Raises:
+            NotFound: a chunk that the contents name is gone.
+            CandlesRefused: a chunk is damaged or of another version.
+        """
+        rows = await self.read(symbol, timeframe)
+        return gaps([at_ms for at_ms, *_ in ROW.iter_unpack(rows)], timeframe)
 
     async def series(self) -> list[Series]:
         """Every series with a candle in it, by name."""

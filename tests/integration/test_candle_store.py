@@ -55,7 +55,9 @@ async def test_another_process_reads_what_was_appended(
     await store.append(THYAO, M15, rows[:3])
     assert await other_store.read(BTC, M15) == pack(rows)
     assert await other_store.tail(BTC, M15, 1500) == pack(rows[-1500:])
-    assert await other_store.newest(BTC, M15) == rows[-1].at_ms
+    extent = await other_store.extent(BTC, M15)
+    assert extent is not None
+    assert extent.last == rows[-1].at_ms
     summaries = await other_store.summaries(now_ms=rows[-1].at_ms)
     assert [(s.symbol, s.rows, s.gaps) for s in summaries] == [(BTC, 2000, 0), (THYAO, 3, 0)]
 

@@ -3,10 +3,13 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple
 
 from shared.contracts.errors import CandlesRefused, InvalidSetting, Unavailable, UnknownSymbol
 from shared.contracts.symbols import Symbol
@@ -31,19 +34,41 @@ class _State(NamedTuple):
     modified_ns: int
 
 
-class _Range(NamedTuple):
-    """Open times of the first and the last candle."""
+class _Place(NamedTuple):
+    """Open times of the first and the last candle of a series, and where its rows are kept."""
 
     first: int
     last: int
+    offset: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What a file held when it was last read."""
+    """What a file held when it was last read. `rows` are its candles, packed, series by series."""
 
     state: _State
-    ranges: dict[Series, _Range]
+    rows: Path
+    places: Mapping[Series, _Place]
+
+
+@asynccontextmanager
+async def open_files(folder: Path, *, clock: Clock) -> AsyncIterator["Files"]:
+    """Read everything there is; `~` stands for the home directory.
+
+    Raises:
+        InvalidSetting: there is no such directory.
+    """
+    present = await asyncio.to_thread(folder.expanduser)
+    if not await asyncio.to_thread(present.is_dir):
+        raise InvalidSetting(f"DATA_PROVIDER=files:{folder}: there is no such directory")
+    kept = await asyncio.to_thread(TemporaryDirectory, prefix="evertrain-candles-")
+    try:
+        files = Files(present, Path(kept.name), clock)
+        await files.refresh()
+        yield files
+    finally:
+        await asyncio.to_thread(kept.cleanup)
 
 
 class Files:
@@ -51,28 +76,18 @@ class Files:
 
     A series may be spread over many files; where two files have the same candle, the one that
     begins earlier counts. A file that cannot be read is logged once and left out until it changes.
+
+    A file is read once for all the series in it, and its candles are kept packed in `kept`: a file
+    of many symbols would otherwise be parsed for each of them, or stay in memory.
     """
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, kept: Path, clock: Clock) -> None:
         self._folder = folder
+        self._kept = kept
         self._clock = clock
         self._known: dict[Path, _Known] = {}
-        #: The file read last, as packed rows: one file with all symbols is not read once for each.
-        self._loaded: tuple[Path, dict[Series, bytes]] | None = None
+        self._numbers = count()
         self._reading = asyncio.Lock()
-
-    @classmethod
-    async def open(cls, folder: Path, *, clock: Clock) -> Self:
-        """Read everything there is; `~` stands for the home directory.
-
-        Raises:
-            InvalidSetting: there is no such directory.
-        """
-        provider = cls(await asyncio.to_thread(folder.expanduser), clock)
-        if not await asyncio.to_thread(provider._folder.is_dir):
-            raise InvalidSetting(f"DATA_PROVIDER=files:{folder}: there is no such directory")
-        await asyncio.to_thread(provider._refresh)
-        return provider
 
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, after_ms: int | None
@@ -84,8 +99,13 @@ class Files:
         return to_ms(self._clock())
 
     def symbols(self) -> tuple[Symbol, ...]:
-        series = (series for known in self._known.values() for series in known.ranges)
+        series = (series for known in self._known.values() for series in known.places)
         return tuple(sorted({symbol for symbol, _ in series}))
+
+    async def refresh(self) -> None:
+        """Read the files that are new or have changed, and forget those that are gone."""
+        async with self._reading:
+            await asyncio.to_thread(self._refresh)
 
     def _candles(self, series: Series, after_ms: int | None) -> list[Candle]:
         self._refresh()
@@ -96,22 +116,20 @@ class Files:
             )
         since_ms = None if after_ms is None else after_ms + 1
         found: dict[int, Candle] = {}
-        for span, path in holders:
-            if len(found) >= MOST_PER_CALL and span.first > max(found):
+        for place, rows in holders:
+            if len(found) >= MOST_PER_CALL and place.first > max(found):
                 break
-            if since_ms is None or span.last >= since_ms:
-                rows = between(self._load(path).get(series, b""), since_ms, None)
-                for candle in unpack(rows[: MOST_PER_CALL * ROW.size]):
+            if since_ms is None or place.last >= since_ms:
+                candles = between(_stretch(rows, place), since_ms, None)
+                for candle in unpack(candles[: MOST_PER_CALL * ROW.size]):
                     found.setdefault(candle.at_ms, candle)
-        if not found:
-            self._loaded = None
         return [found[at_ms] for at_ms in sorted(found)[:MOST_PER_CALL]]
 
-    def _holders(self, series: Series) -> list[tuple[_Range, Path]]:
+    def _holders(self, series: Series) -> list[tuple[_Place, Path]]:
         return sorted(
-            (known.ranges[series], path)
-            for path, known in self._known.items()
-            if series in known.ranges
+            (known.places[series], known.rows)
+            for known in self._known.values()
+            if series in known.places
         )
 
     def _refresh(self) -> None:
@@ -121,8 +139,10 @@ class Files:
             if before is not None and before.state == state:
                 known[path] = before
             else:
-                self._loaded = None
-                known[path] = _Known(state=state, ranges=_ranges(self._load(path)))
+                known[path] = self._read(path, state)
+        for path, before in self._known.items():
+            if known.get(path) is not before:
+                before.rows.unlink()
         self._known = known
 
     def _present(self) -> Iterator[tuple[Path, _State]]:
@@ -135,14 +155,28 @@ class Files:
         except OSError as exc:
             raise Unavailable(f"{self._folder} cannot be read: {exc.strerror}") from exc
 
-    def _load(self, path: Path) -> dict[Series, bytes]:
-        loaded = self._loaded
-        if loaded is None or loaded[0] != path:
-            loaded = self._loaded = (path, _read(path, self.now_ms()))
-        return loaded[1]
+    def _read(self, path: Path, state: _State) -> _Known:
+        rows = self._kept / str(next(self._numbers))
+        places = {}
+        with rows.open("wb") as file:
+            for series, packed in _parsed(path, self.now_ms()).items():
+                newest = len(packed) // ROW.size - 1
+                places[series] = _Place(
+                    first=opened_at(packed, 0),
+                    last=opened_at(packed, newest),
+                    offset=file.tell(),
+                    size=file.write(packed),
+                )
+        return _Known(state=state, rows=rows, places=places)
 
 
-def _read(path: Path, now_ms: int) -> dict[Series, bytes]:
+def _stretch(rows: Path, place: _Place) -> bytes:
+    with rows.open("rb") as file:
+        file.seek(place.offset)
+        return file.read(place.size)
+
+
+def _parsed(path: Path, now_ms: int) -> dict[Series, bytes]:
     rows: dict[Series, list[bytes]] = defaultdict(list)
     refused = []
     try:
@@ -158,10 +192,3 @@ def _read(path: Path, now_ms: int) -> dict[Series, bytes]:
             extra={"file": str(path), "rows": len(refused), "line": line, "reason": reason},
         )
     return {series: packed for series, parts in rows.items() if (packed := b"".join(parts))}
-
-
-def _ranges(rows: dict[Series, bytes]) -> dict[Series, _Range]:
-    return {
-        series: _Range(opened_at(packed, 0), opened_at(packed, len(packed) // ROW.size - 1))
-        for series, packed in rows.items()
-    }

@@ -17,12 +17,13 @@ class Provider(Protocol):
         self, symbol: Symbol, timeframe: Timeframe, after_ms: int | None
     ) -> list[Candle]:
         """Closed candles that open after `after_ms`, oldest first, at most `MOST_PER_CALL`; with
-        None, from the beginning of what the provider has. Empty when there is nothing new.
+        None, from the beginning of what the provider has, or as far back as it was opened for.
+        Empty when there is nothing new.
 
         Raises:
             UnknownSymbol: the provider does not have the symbol.
             InvalidSetting: it does not have the timeframe.
-            Unavailable: it does not answer.
+            Unavailable: it does not answer, or not with candles.
         """
         ...
 
@@ -31,5 +32,5 @@ class Provider(Protocol):
         ...
 
     def symbols(self) -> tuple[Symbol, ...]:
-        """What it offers by itself, in order."""
+        """What it offers by itself, in order; empty where it has more than anyone would train."""
         ...

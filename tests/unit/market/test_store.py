@@ -114,7 +114,7 @@ async def test_a_range_includes_its_start_and_excludes_its_end(store: CandleStor
 async def test_a_series_that_is_not_there_is_empty(store: CandleStore) -> None:
     assert await store.read(BTC, M15) == b""
     assert await store.tail(BTC, M15, 10) == b""
-    assert await store.newest(BTC, M15) is None
+    assert await store.extent(BTC, M15) is None
     assert await store.series() == []
     nothing = await store.append(BTC, M15, [])
     assert (nothing.added, nothing.newest) == (0, None)
@@ -214,7 +214,7 @@ async def test_an_append_that_died_before_it_counted_is_counted_by_the_next() ->
     store = CandleStore(bucket)
     with pytest.raises(Unavailable):
         await store.append(BTC, M15, rows)
-    assert await store.newest(BTC, M15) is None
+    assert await store.extent(BTC, M15) is None
     appended = await store.append(BTC, M15, rows)
     assert (appended.added, appended.newest) == (3, rows[-1].at_ms)
 
