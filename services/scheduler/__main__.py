@@ -6,36 +6,50 @@ import uuid
 from contextlib import AsyncExitStack
 from functools import partial
 
-from services.scheduler.adapters.outlet import (
-    TickLedger,
-    TrainingLock,
-    TrainingRequests,
-    keep_universe,
-)
+from services.scheduler import automation, roster
+from services.scheduler.adapters.decisions import CandleTicks, StoredRecord
+from services.scheduler.adapters.outlet import TickLedger, TrainingRequests
 from services.scheduler.adapters.progress import ProgressMirror
 from services.scheduler.adapters.registry import RegistryMirror
+from services.scheduler.adapters.runbook import KvRunBook
 from services.scheduler.adapters.schedules import install
+from services.scheduler.adapters.symbols_file import SymbolsFile
 from services.scheduler.adapters.view import SCHEMA, RunView, follow_runs
-from services.scheduler.domain.cadence import CANDLES
-from services.scheduler.handlers import Answers, Ticks
+from services.scheduler.automation import Automation
+from services.scheduler.cancellation import Cancellation
+from services.scheduler.domain.cadence import CANDLES, PREGENERATION, REVIEW
+from services.scheduler.domain.configuration import schedules
+from services.scheduler.domain.decisions import Decisions
+from services.scheduler.handlers import Answers
 from services.scheduler.market import Market
+from services.scheduler.roster import Roster
 from services.scheduler.settings import Settings
+from services.scheduler.ticks import Ticks, training
 from shared.bus import topology
 from shared.bus.connection import connected
 from shared.bus.consumer import Delivery, Work, consume
 from shared.bus.kv import Bucket
+from shared.bus.locks import TrainingLock
 from shared.bus.publisher import Publisher
 from shared.bus.rpc import Endpoint, serve
 from shared.bus.survey import Reporter
 from shared.contracts import subjects
+from shared.contracts.configuration import Configured
 from shared.contracts.records import Universe
 from shared.contracts.requests import (
+    CancelRequest,
     CandlesRequest,
+    ChooseSymbolsRequest,
+    ConfigurationRequest,
+    ConfigureRequest,
     JobsRequest,
     PlanRequest,
     RunsRequest,
+    StartRequest,
+    StopRequest,
     TrainingStatusRequest,
     TrainRequest,
+    UniverseRequest,
 )
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source
@@ -44,7 +58,7 @@ from shared.market.store import CandleStore
 from shared.runtime.clock import to_ms, utc_now
 from shared.runtime.service import run
 from shared.runtime.settings import Environment
-from shared.runtime.tasks import endless, supervise
+from shared.runtime.tasks import Worker, endless, supervise
 from shared.runtime.version import VERSION
 from shared.storage.sqlite import open_view
 
@@ -58,56 +72,82 @@ async def main(env: Environment) -> None:
         await topology.ensure(connection)
         publisher = Publisher(connection)
         store = CandleStore(Bucket(connection, subjects.CANDLES))
-        provider = await open_provider(
-            settings.provider,
-            timeframe=settings.timeframe,
-            resume_after_ms=await _newest_candle(store),
+        provider = await stack.enter_async_context(
+            open_provider(
+                settings.provider,
+                timeframe=settings.timeframe,
+                resume_after_ms=await _newest_candle(store),
+            )
         )
-        universe = Universe(
-            symbols=settings.symbols or provider.symbols(),
-            timeframe=settings.timeframe,
-            horizons=settings.horizons,
+        universes = StoredRecord(connection, subjects.UNIVERSE, Universe)
+        configurations = StoredRecord(connection, subjects.CONFIGURATION, Configured)
+        decisions = Decisions(
+            universe=await roster.in_force(
+                universes, _named(settings, provider.symbols()), settings.symbols
+            ),
+            configured=await automation.in_force(
+                configurations, settings.configuration, settings.named, utc_now
+            ),
         )
-        await keep_universe(connection, universe)
         database = await stack.enter_async_context(
             open_view(settings.data_dir / "scheduler" / "runs.sqlite", SCHEMA)
         )
         view, registry, progress = RunView(database), RegistryMirror(connection), ProgressMirror()
         market = Market(provider, store, publisher, utc_now)
         requests = TrainingRequests(publisher)
-        ticks = Ticks(requests, TickLedger(connection))
+        actions = {str(mode): training(mode, requests) for mode in Mode}
+        ticks = Ticks(TickLedger(connection), actions, utc_now)
         answers = Answers(
-            universe=universe,
+            decisions=decisions,
             models=registry.models,
             runs=view,
             candles=market,
             progress=progress,
             lock=TrainingLock(connection),
-            policy=settings.policy,
-            schedules=settings.schedules,
-            enabled=settings.cycling,
             clock=utc_now,
+        )
+        cancellation = Cancellation(view, KvRunBook(connection), utc_now)
+        control = Automation(
+            decisions=decisions,
+            configurations=configurations,
+            requests=requests,
+            runs=view,
+            cancelling=cancellation,
+            clock=utc_now,
+        )
+        choice = Roster(
+            decisions=decisions,
+            universes=universes,
+            candles=CandleTicks(publisher),
+            listed=settings.symbols,
         )
         endpoints = (
             Endpoint(name="plan", request=PlanRequest, handler=answers.plan),
             Endpoint(name="status", request=TrainingStatusRequest, handler=answers.status),
+            Endpoint(name="cancel", request=CancelRequest, handler=cancellation.cancel),
             Endpoint(name="runs", request=RunsRequest, handler=answers.runs),
             Endpoint(name="jobs", request=JobsRequest, handler=answers.jobs),
             Endpoint(name="candles", request=CandlesRequest, handler=answers.candles),
+            Endpoint(name="start", request=StartRequest, handler=control.start),
+            Endpoint(name="stop", request=StopRequest, handler=control.stop),
+            Endpoint(name="config", request=ConfigurationRequest, handler=control.report),
+            Endpoint(name="configure", request=ConfigureRequest, handler=control.configure),
+            Endpoint(name="universe", request=UniverseRequest, handler=choice.universe),
+            Endpoint(name="choose", request=ChooseSymbolsRequest, handler=choice.choose),
         )
         reporter = Reporter("scheduler", VERSION)
 
-        async def on_training_tick(delivery: Delivery) -> None:
+        async def on_tick(delivery: Delivery) -> None:
             await ticks.on_tick(delivery.subject.rpartition(".")[2], delivery.stored_at)
 
         async def on_candle_tick(delivery: Delivery) -> None:
-            await market.update(universe)
+            await market.update(decisions.universe)
 
         training_ticks = Work(
             stream=subjects.CLOCK,
             durable="training-ticks",
-            filters=tuple(subjects.tick(mode) for mode in Mode),
-            handler=on_training_tick,
+            filters=tuple(subjects.tick(name) for name in (REVIEW, *actions)),
+            handler=on_tick,
         )
         candle_ticks = Work(
             stream=subjects.CLOCK,
@@ -119,9 +159,9 @@ async def main(env: Environment) -> None:
 
         async def first_update() -> None:
             """Fetch the candles that are there, and begin with symbols that have no model."""
-            await market.update(universe)
+            await market.update(decisions.universe)
             await registry.complete.wait()
-            missing = tuple(s for s in universe.symbols if s not in registry.models)
+            missing = tuple(s for s in decisions.universe.symbols if s not in registry.models)
             if settings.quick_start and missing and not await view.unfinished():
                 await requests.request(Mode.QUICK, _first_request(missing))
 
@@ -129,13 +169,27 @@ async def main(env: Environment) -> None:
             await first_update()
             await consume(connection, publisher, candle_ticks, stop)
 
-        await install(connection, settings.schedules, names=(CANDLES, *Mode))
+        names = (CANDLES, REVIEW, PREGENERATION, *Mode)
+
+        async def put_in_force() -> None:
+            wanted = schedules(decisions.configured, candle_minutes=settings.candle_minutes)
+            ticks.obey(await install(connection, wanted, names=names))
+
+        async def follow_configuration() -> None:
+            await automation.keep_schedules(configurations.changes(), decisions, put_in_force)
+
+        await put_in_force()
+        await ticks.review()
         reporter.ready = True
-        log.info("ready", extra={"symbols": len(universe.symbols), "provider": settings.provider})
+        count = len(decisions.universe.symbols)
+        log.info("ready", extra={"symbols": count, "provider": settings.provider})
         await supervise(
             connection.stay_open,
             endless(partial(follow_runs, connection, view)),
             endless(registry.follow),
+            endless(partial(universes.follow, decisions.take_universe)),
+            endless(follow_configuration),
+            *_file_followers(settings, choice),
             partial(progress.follow, connection),
             partial(consume, connection, publisher, training_ticks),
             take_candle_ticks,
@@ -149,6 +203,22 @@ async def _newest_candle(store: CandleStore) -> int | None:
     """The open time in ms of the newest candle of any series, where a replay goes on."""
     series = await store.summaries(now_ms=0)
     return max((to_ms(one.last) for one in series if one.last is not None), default=None)
+
+
+def _named(settings: Settings, offered: tuple[Symbol, ...]) -> Universe:
+    """The universe that the settings name, or else the provider."""
+    return Universe(
+        symbols=settings.symbols or offered,
+        timeframe=settings.timeframe,
+        horizons=settings.horizons,
+        chosen_by="settings" if settings.symbols else "provider",
+    )
+
+
+def _file_followers(settings: Settings, choice: Roster) -> tuple[Worker, ...]:
+    if settings.symbols_file is None or settings.symbols is None:
+        return ()
+    return (endless(partial(choice.follow, SymbolsFile(settings.symbols_file, settings.symbols))),)
 
 
 def _first_request(symbols: tuple[Symbol, ...]) -> TrainRequest:

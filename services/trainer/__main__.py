@@ -49,7 +49,6 @@ async def main(env: Environment) -> None:
         reporter = Reporter("trainer", VERSION)
         coordinator = Coordinator(
             name=reporter.instance,
-            settings=settings,
             book=book,
             planner=SchedulerPlanner(connection),
             outlet=outlet,

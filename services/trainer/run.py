@@ -4,15 +4,16 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
 from services.trainer.domain import announcements
 from services.trainer.domain.board import Board, Tally, tally
+from services.trainer.domain.plans import plan
 from services.trainer.interruption import RunCancelled, unless_cancelled
-from services.trainer.settings import Settings
 from shared.contracts import codec
+from shared.contracts.configuration import Configuration
 from shared.contracts.errors import LeaseTaken, Permanent, Unavailable
 from shared.contracts.events import Event
 from shared.contracts.records import (
@@ -61,11 +62,13 @@ class RunBook(Protocol):
 
 
 class Planner(Protocol):
-    """The scheduler, which knows what is due. Both may raise Unavailable."""
+    """The scheduler, which knows what is due. Every verb may raise Unavailable."""
 
     async def plan(self, mode: Mode, symbols: Sequence[Symbol] | None) -> list[PlannedJob]: ...
 
     async def universe(self) -> Universe: ...
+
+    async def configuration(self) -> Configuration: ...
 
 
 class Outlet(Protocol):
@@ -85,6 +88,14 @@ class Registry(Protocol):
         """What the registry really holds for these symbols; may raise Unavailable."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a run trains on and how, as it is decided when a coordinator takes it up."""
+
+    universe: Universe
+    configuration: Configuration
+
+
 class Coordinator:
     """Conducts runs, one at a time over all trainers: the training lock decides whose.
 
@@ -96,7 +107,6 @@ class Coordinator:
         self,
         *,
         name: str,
-        settings: Settings,
         book: RunBook,
         planner: Planner,
         outlet: Outlet,
@@ -106,7 +116,6 @@ class Coordinator:
         clock: Clock,
     ) -> None:
         self._name = name
-        self._settings = settings
         self._book = book
         self._planner = planner
         self._outlet = outlet
@@ -150,6 +159,7 @@ class Coordinator:
         if (known := await self._book.run(run_id)) is not None:
             return known
         planned = await self._planner.plan(mode, request.symbols)
+        configuration = await self._planner.configuration()
         run = await self._book.keep_run(
             RunRecord(
                 run_id=run_id,
@@ -157,7 +167,7 @@ class Coordinator:
                 source=request.source,
                 status=Status.QUEUED,
                 symbols=tuple(job.symbol for job in planned),
-                batch_size=request.batch_size or self._settings.batch_size,
+                batch_size=request.batch_size or configuration.train_batch_size,
                 requested_at=asked_at,
             )
         )
@@ -179,9 +189,10 @@ class Coordinator:
                 if run.status.final:
                     return None
                 run = await self._start(run)
-                universe = await self._planner.universe()
-                count = await self._conduct(run, universe)
-            check = await self._registry.check(run.symbols, universe)
+                count = await self._conduct(run, await self._terms())
+            universe = await self._planner.universe()
+            known = frozenset(universe.symbols)
+            check = await self._registry.check([s for s in run.symbols if s in known], universe)
             return await self._finish(run, count, check)
 
     def _lock(self, run: RunRecord) -> AbstractAsyncContextManager[Lease]:
@@ -193,42 +204,56 @@ class Coordinator:
             poll_every=None if _may_be_skipped(run) else 1.0,
         )
 
-    async def _conduct(self, run: RunRecord, universe: Universe) -> Tally:
+    async def _terms(self) -> Terms:
+        universe = await self._planner.universe()
+        return Terms(universe=universe, configuration=await self._planner.configuration())
+
+    async def _conduct(self, run: RunRecord, terms: Terms) -> Tally:
         """Hand out the jobs and see every one of them end."""
-        board = Board(run, await self._jobs(run), self._clock())
+        board = Board(run, await self._jobs(run, terms.universe), self._clock())
         async with aclosing(self._book.job_changes(run.run_id)) as changes:
             for batch in board.batches:
-                await self._hand_out(run, board, batch, universe)
+                await self._hand_out(run, board, batch, terms)
                 async with alongside(
-                    self._hand_out_again(run, board, batch, universe), name=f"orders {run.run_id}"
+                    self._hand_out_again(run, board, batch, terms), name=f"orders {run.run_id}"
                 ):
                     while not board.ended(batch):
                         if board.take(await anext(changes)):
                             await self._outlet.emit(board.progress(batch, self._clock()))
         return board.count
 
-    async def _jobs(self, run: RunRecord) -> list[JobRecord]:
+    async def _jobs(self, run: RunRecord, universe: Universe) -> list[JobRecord]:
         """The jobs of the run; those that are not in the book yet are put there."""
-        jobs = await self._book.jobs(run.run_id)
-        missing = [s for s in run.symbols if s not in {job.symbol for job in jobs}]
-        planned = await self._planner.plan(run.mode, missing) if missing else []
+        jobs, known = await self._book.jobs(run.run_id), frozenset(universe.symbols)
+        there = {job.symbol for job in jobs}
+        missing = [symbol for symbol in run.symbols if symbol not in there]
+        due = [symbol for symbol in missing if symbol in known]
+        planned = await self._planner.plan(run.mode, due) if due else []
+        planned += [PlannedJob(symbol=s, mode=run.mode) for s in missing if s not in known]
         return jobs + [await self._book.keep_job(_queued(run, job)) for job in planned]
 
     async def _hand_out(
-        self, run: RunRecord, board: Board, batch: Sequence[Symbol], universe: Universe
+        self, run: RunRecord, board: Board, batch: Sequence[Symbol], terms: Terms
     ) -> None:
-        for symbol in batch:
-            if not board.jobs[symbol].status.final:
-                await self._outlet.order(self._order(run, board.jobs[symbol], universe))
+        """A symbol that has left the universe since the run was planned is left out."""
+        known = frozenset((await self._planner.universe()).symbols)
+        for job in (board.jobs[symbol] for symbol in batch):
+            if job.status.final:
+                continue
+            if job.symbol in known:
+                await self._outlet.order(self._order(run, job, terms))
+            else:
+                gone = f"{job.symbol} is not one of the symbols here any more"
+                await self._drop(job, Status.SKIPPED, Problem(code="unknown_symbol", message=gone))
 
     async def _hand_out_again(
-        self, run: RunRecord, board: Board, batch: Sequence[Symbol], universe: Universe
+        self, run: RunRecord, board: Board, batch: Sequence[Symbol], terms: Terms
     ) -> None:
         """An order that nobody took for a day has expired, and one that was parked is gone."""
         while True:
             await asyncio.sleep(_ORDER_AGAIN_S)
             with suppress(Unavailable):
-                await self._hand_out(run, board, batch, universe)
+                await self._hand_out(run, board, batch, terms)
 
     async def _start(self, run: RunRecord) -> RunRecord:
         """Mark the run as running; one that is continued keeps the time at which it began."""
@@ -267,10 +292,10 @@ class Coordinator:
         for job in await self._book.jobs(run.run_id):
             if job.status is Status.QUEUED:
                 await self._outlet.take_back(run.run_id, job.symbol)
-                await self._drop(job, reason)
+                await self._drop(job, Status.CANCELLED, Problem.of(reason))
         for job in await self._last_words(run.run_id):
             if not job.status.final:  # its worker is lost
-                await self._drop(job, reason)
+                await self._drop(job, Status.CANCELLED, Problem.of(reason))
         log.info("run cancelled", extra={"run_id": run.run_id})
         await self._end(run, Status.CANCELLED, Problem.of(reason))
 
@@ -284,10 +309,10 @@ class Coordinator:
             jobs = await self._book.jobs(run_id)
         return jobs
 
-    async def _drop(self, job: JobRecord, reason: RunCancelled) -> None:
-        now, why = self._clock(), Problem.of(reason)
-        await self._outlet.emit(announcements.job_skipped(job, why, now))
-        await self._book.keep_job(replace(job, status=Status.CANCELLED, finished_at=now, error=why))
+    async def _drop(self, job: JobRecord, status: Status, reason: Problem) -> None:
+        now = self._clock()
+        await self._outlet.emit(announcements.job_skipped(job, reason, now))
+        await self._book.keep_job(replace(job, status=status, finished_at=now, error=reason))
 
     async def _end(self, run: RunRecord, status: Status, reason: Problem) -> None:
         """End a run as a whole, before its jobs have all been done."""
@@ -308,15 +333,15 @@ class Coordinator:
             token=token,
         )
 
-    def _order(self, run: RunRecord, job: JobRecord, universe: Universe) -> JobOrder:
+    def _order(self, run: RunRecord, job: JobRecord, terms: Terms) -> JobOrder:
         return JobOrder(
             run_id=run.run_id,
             symbol=job.symbol,
             mode=job.mode,
             source=run.source,
-            timeframe=universe.timeframe,
-            horizons=universe.horizons,
-            plan=self._settings.plan(job.mode),
+            timeframe=terms.universe.timeframe,
+            horizons=terms.universe.horizons,
+            plan=plan(terms.configuration, job.mode),
             created_at=job.created_at,
         )
 

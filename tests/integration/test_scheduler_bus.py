@@ -3,19 +3,21 @@ from dataclasses import replace
 
 import pytest
 
+from services.scheduler.adapters.decisions import StoredRecord
 from services.scheduler.adapters.outlet import (
     TickLedger,
     TrainingRequests,
-    keep_universe,
 )
 from services.scheduler.adapters.progress import ProgressMirror
 from services.scheduler.adapters.registry import RegistryMirror
+from services.scheduler.domain.configuration import beginning
 from services.trainer.adapters.planner import SchedulerPlanner
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.bus.locks import TrainingLock
 from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
+from shared.contracts.configuration import Configuration, Configured
 from shared.contracts.errors import Conflict, Unavailable
 from shared.contracts.events import JobFailed, JobProgressed
 from shared.contracts.records import LockHolder, Problem, TickRecord, Universe
@@ -136,29 +138,17 @@ async def test_the_holder_of_the_training_lock_is_seen_and_its_absence_too(
     assert await lock.holder() == holder
 
 
-async def test_the_universe_is_stored_when_it_changes_and_only_then(
-    connection: Connection,
-) -> None:
-    config = Bucket(connection, subjects.CONFIG)
-
-    async def revision() -> int | None:
-        entry = await config.get(subjects.UNIVERSE)
-        return entry.revision if entry else None
-
-    await keep_universe(connection, UNIVERSE)
-    first = await revision()
-    await keep_universe(connection, UNIVERSE)
-    assert await revision() == first
-    await keep_universe(connection, replace(UNIVERSE, symbols=(ONE, TWO)))
-    assert await revision() != first
-
-
-async def test_a_trainer_sees_the_universe_once_it_is_stored(connection: Connection) -> None:
+async def test_a_trainer_sees_what_was_decided_once_it_is_stored(connection: Connection) -> None:
     planner = SchedulerPlanner(connection)
     with pytest.raises(Unavailable, match="universe"):
         await planner.universe()
-    await keep_universe(connection, UNIVERSE)
+    with pytest.raises(Unavailable, match="configuration"):
+        await planner.configuration()
+    configured = beginning(Configuration(train_epochs=300), BEGIN)
+    await StoredRecord(connection, subjects.UNIVERSE, Universe).replace(UNIVERSE, 0)
+    await StoredRecord(connection, subjects.CONFIGURATION, Configured).replace(configured, 0)
     assert await planner.universe() == UNIVERSE
+    assert await planner.configuration() == Configuration(train_epochs=300)
 
 
 async def test_a_plan_without_a_scheduler_is_unavailable(connection: Connection) -> None:

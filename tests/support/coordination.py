@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from services.trainer.domain.keeping import kept_job, kept_run
-from services.trainer.settings import Settings
+from services.trainer.domain.plans import plan
 from shared.contracts import codec
+from shared.contracts.configuration import Configuration
 from shared.contracts.errors import Fenced, Unavailable, UnknownSymbol
 from shared.contracts.events import Event
 from shared.contracts.records import (
@@ -23,11 +24,10 @@ from shared.contracts.requests import JobOrder, PlannedJob
 from shared.contracts.subjects import TRAINING_LOCK
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Status, Timeframe
-from shared.runtime.settings import Environment
 from tests.support.stores import MemoryLeaseStore
 
 BEGIN = datetime(2026, 11, 20, 12, tzinfo=UTC)
-SETTINGS = Settings.read(Environment({"NATS_URL": "nats://nowhere", "TRAIN_BATCH_SIZE": "25"}))
+CONFIGURATION = Configuration()
 
 
 def loop_clock() -> datetime:
@@ -78,7 +78,7 @@ def job_order(symbol: Symbol, *, run_id: str = "full-1") -> JobOrder:
         source=Source.MANUAL,
         timeframe=Timeframe.D1,
         horizons=(1, 3),
-        plan=SETTINGS.full,
+        plan=plan(CONFIGURATION, Mode.FULL),
         created_at=BEGIN,
     )
 
@@ -196,6 +196,7 @@ class FixedPlanner:
 
     def __init__(self, due: Sequence[Symbol]) -> None:
         self.due = tuple(due)
+        self.configured = CONFIGURATION
         self.asked: list[tuple[Symbol, ...] | None] = []
         self.answers = True
 
@@ -210,6 +211,9 @@ class FixedPlanner:
 
     async def universe(self) -> Universe:
         return Universe(symbols=self.due, timeframe=Timeframe.D1, horizons=(1, 3))
+
+    async def configuration(self) -> Configuration:
+        return self.configured
 
 
 class RecordingOutlet:

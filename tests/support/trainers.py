@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from nats.aio.msg import Msg
 
-from services.scheduler.adapters.outlet import TrainingLock, keep_universe
+from services.scheduler.adapters.decisions import StoredRecord
 from services.scheduler.adapters.progress import ProgressMirror
 from services.scheduler.adapters.registry import RegistryMirror
 from services.scheduler.adapters.view import SCHEMA, RunView, follow_runs
-from services.scheduler.domain.candidates import Policy
+from services.scheduler.domain.configuration import beginning
+from services.scheduler.domain.decisions import Decisions
 from services.scheduler.handlers import Answers
 from services.scheduler.market import Market
 from services.trainer.adapters.outlet import BusOutlet
@@ -29,10 +29,11 @@ from services.trainer.run import Coordinator
 from shared.bus.connection import Connection, NatsOptions, connected
 from shared.bus.consumer import Delivery, Work, consume
 from shared.bus.kv import Bucket
-from shared.bus.locks import JetStreamLeases
+from shared.bus.locks import JetStreamLeases, TrainingLock
 from shared.bus.publisher import Publisher
 from shared.bus.rpc import Endpoint, serve
 from shared.contracts import codec, subjects
+from shared.contracts.configuration import Configured
 from shared.contracts.events import Event
 from shared.contracts.records import Universe
 from shared.contracts.requests import PlanRequest
@@ -46,7 +47,7 @@ from shared.runtime.tasks import Worker as Task
 from shared.runtime.tasks import alongside, cancelled
 from shared.runtime.version import VERSION
 from shared.storage.sqlite import open_view
-from tests.support.coordination import SETTINGS, SlowPool, fit_result
+from tests.support.coordination import CONFIGURATION, SlowPool, fit_result
 
 #: A dead trainer is replaced after about two seconds instead of twenty.
 LEASE = LeasePolicy(ttl=2, margin=0.5, renew_every=0.5)
@@ -60,12 +61,14 @@ async def scheduler(
 ) -> AsyncIterator[None]:
     """The planning side of a scheduler: its answers, the view of runs and that of models."""
     universe = Universe(symbols=tuple(symbols), timeframe=Timeframe.D1, horizons=(1, 3))
-    await keep_universe(connection, universe)
+    configured = beginning(CONFIGURATION, utc_now())
+    await StoredRecord(connection, subjects.UNIVERSE, Universe).replace(universe, 0)
+    await StoredRecord(connection, subjects.CONFIGURATION, Configured).replace(configured, 0)
     registry, stop = RegistryMirror(connection), asyncio.Event()
     async with open_view(data_dir / "runs.sqlite", SCHEMA) as database:
         view = RunView(database)
         answers = Answers(
-            universe=universe,
+            decisions=Decisions(universe=universe, configured=configured),
             models=registry.models,
             runs=view,
             candles=Market(
@@ -76,9 +79,6 @@ async def scheduler(
             ),
             progress=ProgressMirror(),
             lock=TrainingLock(connection),
-            policy=Policy(per_cycle=50, max_age=timedelta(days=7), cooldown=timedelta(hours=6)),
-            schedules=(),
-            enabled=True,
             clock=utc_now,
         )
         endpoint = Endpoint(name="plan", request=PlanRequest, handler=answers.plan)
@@ -106,7 +106,6 @@ class Trainer:
         leases = await JetStreamLeases.open(self._connection)
         coordinator = Coordinator(
             name=self.name,
-            settings=SETTINGS,
             book=book,
             planner=SchedulerPlanner(self._connection),
             outlet=outlet,

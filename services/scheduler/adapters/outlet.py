@@ -1,4 +1,4 @@
-"""What the scheduler writes to the bus: training requests, the tick ledger, the universe."""
+"""What the scheduler writes to the bus: training requests, the tick ledger."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
-from shared.contracts.records import TickRecord, Universe
+from shared.contracts.records import TickRecord
 from shared.contracts.requests import TrainRequest
 from shared.contracts.terms import Mode
 
@@ -35,11 +35,3 @@ class TickLedger:
 
     async def finish(self, tick: TickRecord) -> None:
         await self._ticks.put(subjects.tick_key(tick.schedule, tick.due), codec.encode(tick))
-
-
-async def keep_universe(connection: Connection, universe: Universe) -> None:
-    """Store the universe where everyone reads it; storing the same again changes nothing."""
-    config = Bucket(connection, subjects.CONFIG)
-    stored = await config.get(subjects.UNIVERSE)
-    if stored is None or codec.decode(stored.value, Universe) != universe:
-        await config.put(subjects.UNIVERSE, codec.encode(universe))

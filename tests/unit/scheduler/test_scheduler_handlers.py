@@ -1,12 +1,13 @@
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from services.scheduler.domain.cadence import CANDLES, Schedule, every_minutes
-from services.scheduler.domain.candidates import Policy
-from services.scheduler.handlers import Answers, Ticks
-from shared.contracts import codec
+from services.scheduler.domain.configuration import beginning
+from services.scheduler.domain.decisions import Decisions
+from services.scheduler.handlers import Answers
+from shared.contracts.configuration import Configuration
 from shared.contracts.errors import NotFound, UnknownSymbol
 from shared.contracts.records import (
     CandleSummary,
@@ -22,24 +23,12 @@ from shared.contracts.requests import (
     PlanRequest,
     RunsRequest,
     TrainingStatusRequest,
-    TrainRequest,
 )
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Status, Timeframe
 from tests.support.coordination import BEGIN, job_record, model_record, run_record, symbols
 
-AT = datetime.fromisoformat("2026-11-22T02:00:00.004Z")
-POLICY = Policy(per_cycle=2, max_age=timedelta(days=7), cooldown=timedelta(hours=6))
-
-
-class Requests(list[tuple[Mode, TrainRequest]]):
-    async def request(self, mode: Mode, request: TrainRequest) -> None:
-        self.append((mode, request))
-
-
-class Ledger(dict[str, bytes]):
-    async def note(self, tick: str, entry: bytes) -> None:
-        self.setdefault(tick, entry)
+CONFIGURATION = Configuration(ml_train_per_cycle=2, enabled=True)
 
 
 class Runs:
@@ -76,21 +65,22 @@ class House:
         *,
         runs: list[RunRecord] | None = None,
         jobs: list[JobRecord] | None = None,
-        schedules: tuple[Schedule, ...] = (),
+        configuration: Configuration = CONFIGURATION,
         lock: LockHolder | None = None,
     ) -> None:
         self.models: dict[Symbol, ModelRecord] = {}
         self.lock = lock
-        self.answers = Answers(
+        self.decisions = Decisions(
             universe=Universe(symbols=symbols(4), timeframe=Timeframe.D1, horizons=(1, 3)),
+            configured=beginning(configuration, BEGIN),
+        )
+        self.answers = Answers(
+            decisions=self.decisions,
             models=self.models,
             runs=Runs(runs or [], jobs or []),
             candles=self,
             progress=self,
             lock=self,
-            policy=POLICY,
-            schedules=schedules,
-            enabled=True,
             clock=lambda: BEGIN,
         )
 
@@ -102,40 +92,6 @@ class House:
 
     async def holder(self) -> LockHolder | None:
         return self.lock
-
-
-@pytest.mark.parametrize("mode", Mode)
-async def test_a_tick_becomes_a_request_named_by_its_schedule_and_instant(mode: Mode) -> None:
-    requests, ledger = Requests(), Ledger()
-    await Ticks(requests, ledger).on_tick(mode, AT)
-    ((asked, request),) = requests
-    assert (asked, request.request_id) == (mode, f"{mode}-20261122T020000Z")
-    assert request.source is (Source.AUTOMATION if mode is Mode.CYCLE else Source.CRONTAB)
-    assert ledger == {f"{mode}.2026-11-22T02-00-00Z": codec.encode(request)}
-
-
-async def test_the_same_tick_taken_twice_asks_for_the_same_run() -> None:
-    requests, ledger = Requests(), Ledger()
-    ticks = Ticks(requests, ledger)
-    await ticks.on_tick("full", AT)
-    await ticks.on_tick("full", AT)
-    assert requests[0] == requests[1]
-    assert len(ledger) == 1
-
-
-async def test_two_ticks_of_a_schedule_ask_for_two_runs() -> None:
-    requests = Requests()
-    ticks = Ticks(requests, Ledger())
-    await ticks.on_tick("cycle", AT)
-    await ticks.on_tick("cycle", AT + timedelta(seconds=3))
-    assert requests[0][1].request_id != requests[1][1].request_id
-
-
-async def test_a_ticks_request_can_be_read_by_a_trainer() -> None:
-    requests = Requests()
-    await Ticks(requests, Ledger()).on_tick("cycle", AT)
-    request = requests[0][1]
-    assert codec.decode(codec.encode(request), TrainRequest) == request
 
 
 async def test_a_plan_leaves_out_what_was_tried_lately() -> None:
@@ -192,8 +148,9 @@ def holder(run_id: str) -> LockHolder:
 
 
 async def test_the_status_of_an_idle_system() -> None:
-    status = await House().answers.status(TrainingStatusRequest())
-    assert status.enabled
+    nothing = Configuration(incremental_enabled=False, full_retrain_enabled=False)
+    status = await House(configuration=nothing).answers.status(TrainingStatusRequest())
+    assert not status.enabled
     assert (status.current_run, status.last_run, status.lock) == (None, None, None)
     assert (status.next_run_at, status.success_rate) == (None, None)
     assert status.coverage.missing == 4
@@ -218,10 +175,34 @@ async def test_a_run_that_waits_its_turn_is_not_the_current_one() -> None:
 
 
 async def test_the_next_run_is_that_of_the_first_training_schedule_to_be_due() -> None:
-    schedules = (
-        every_minutes(CANDLES, 1),
-        every_minutes(Mode.CYCLE, 15),
-        Schedule(name=Mode.FULL, cron="0 2 * * 0"),
-    )
-    status = await House(schedules=schedules).answers.status(TrainingStatusRequest())
-    assert status.next_run_at == BEGIN + timedelta(minutes=15)
+    house = House(configuration=Configuration(incremental_schedule="30 12 * * *"))
+    status = await house.answers.status(TrainingStatusRequest())
+    assert status.next_run_at == BEGIN + timedelta(minutes=30)
+
+
+async def test_a_change_of_the_configuration_shows_in_the_very_next_answer() -> None:
+    house = House(configuration=Configuration())
+    enabled = Configuration(enabled=True, cycle_minutes=10)
+    house.decisions.configured = beginning(enabled, BEGIN)
+    status = await house.answers.status(TrainingStatusRequest())
+    assert (status.enabled, status.next_run_at) == (True, BEGIN + timedelta(minutes=10))
+
+
+async def test_a_symbol_that_left_the_universe_is_planned_no_more() -> None:
+    house = House()
+    house.decisions.universe = replace(house.decisions.universe, symbols=symbols(1), revision=2)
+    jobs = await house.answers.plan(PlanRequest(mode=Mode.FULL))
+    assert [job.symbol for job in jobs] == list(symbols(1))
+
+
+async def test_a_limited_cycle_takes_its_symbols_alone_and_other_runs_take_all() -> None:
+    house = House(configuration=Configuration(symbols=symbols(1)))
+    cycle = await house.answers.plan(PlanRequest(mode=Mode.CYCLE))
+    assert [job.symbol for job in cycle] == list(symbols(1))
+    assert len(await house.answers.plan(PlanRequest(mode=Mode.FULL))) == 4
+
+
+async def test_a_symbol_that_is_named_is_trained_whatever_the_limit() -> None:
+    house = House(configuration=Configuration(symbols=symbols(1)))
+    (job,) = await house.answers.plan(PlanRequest(mode=Mode.CYCLE, symbols=symbols(2)[1:]))
+    assert job.symbol == symbols(2)[1]

@@ -1,9 +1,9 @@
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from services.scheduler.settings import Settings
+from shared.contracts.configuration import Configuration
 from shared.contracts.errors import InvalidSetting
 from shared.contracts.terms import Timeframe
 from shared.runtime.settings import Environment
@@ -19,34 +19,38 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.symbols is None
     assert settings.timeframe is Timeframe.M15
     assert settings.horizons == (1, 3, 7, 14, 30)
-    assert settings.policy.per_cycle == 50
-    assert settings.policy.max_age == timedelta(days=7)
-    assert settings.policy.cooldown == timedelta(hours=6)
-    assert not settings.cycling
-    assert {s.name: s.expression for s in settings.schedules} == {
-        "candles": "0 */15 * * * *",
-        "incremental": "0 0 */6 * * *",
-        "full": "0 0 2 * * 0",
+    assert settings.candle_minutes == 15
+    assert (settings.configuration, settings.named) == (Configuration(), frozenset())
+
+
+def test_the_environment_names_settings_of_training_in_capitals() -> None:
+    settings = read(
+        AUTO_TRAINING_ENABLED="yes",
+        CYCLE_MINUTES="7.5",
+        INCREMENTAL_SCHEDULE="0 */4 * * *",
+        SCHEDULE_TIMEZONE="Europe/Istanbul",
+        TRAIN_DAYS_BACK="730",
+    )
+    assert settings.configuration == Configuration(
+        enabled=True,
+        cycle_minutes=7.5,
+        incremental_schedule="0 */4 * * *",
+        schedule_timezone="Europe/Istanbul",
+        train_days_back=730,
+    )
+    assert settings.named == {
+        "enabled",
+        "cycle_minutes",
+        "incremental_schedule",
+        "schedule_timezone",
+        "train_days_back",
     }
 
 
-def test_the_cycle_is_scheduled_once_it_is_enabled() -> None:
-    settings = read(AUTO_TRAINING_ENABLED="true", CYCLE_MINUTES="15", ML_TRAIN_INTERVAL_CYCLES="2")
-    assert "0 */30 * * * *" in {s.expression for s in settings.schedules if s.name == "cycle"}
-
-
-def test_what_is_switched_off_is_not_scheduled() -> None:
-    settings = read(INCREMENTAL_ENABLED="false", FULL_RETRAIN_ENABLED="no")
-    assert [s.name for s in settings.schedules] == ["candles"]
-
-
-def test_the_zone_is_that_of_both_cron_schedules() -> None:
-    schedules = read(SCHEDULE_TIMEZONE="Europe/Istanbul").schedules
-    assert {s.name: s.zone for s in schedules} == {
-        "candles": "UTC",
-        "incremental": "Europe/Istanbul",
-        "full": "Europe/Istanbul",
-    }
+def test_the_symbols_of_the_environment_are_the_universe_and_no_limit_of_the_cycle() -> None:
+    settings = read(SYMBOLS="AAPL,MSFT")
+    assert settings.symbols == ("AAPL", "MSFT")
+    assert settings.configuration.symbols is None
 
 
 @pytest.mark.parametrize(
@@ -70,6 +74,15 @@ def test_the_zone_is_that_of_both_cron_schedules() -> None:
         ("FULL_RETRAIN_SCHEDULE", "0 0 31 2 *"),
         ("SCHEDULE_TIMEZONE", "Mars/Olympus"),
         ("SYMBOLS_FILE", "/does/not/exist"),
+        ("TRAIN_BATCH_SIZE", "1001"),
+        ("TRAIN_MONTHS_BACK", "0"),
+        ("TRAIN_DAYS_BACK", "-1"),
+        ("TRAIN_EPOCHS", "1.5"),
+        ("INCREMENTAL_EPOCHS", "31"),
+        ("QUICK_TRAINING_MIN_DAYS", "0"),
+        ("QUICK_TRAINING_TEST_DAYS", "0"),
+        ("FULL_TRAINING_MIN_DAYS", "x"),
+        ("FULL_TRAINING_TEST_DAYS", "1000"),
     ],
 )
 def test_a_bad_value_is_refused_and_the_variable_named(name: str, value: str) -> None:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import pytest
 
+from services.trainer.domain.plans import plan
 from services.trainer.run import Coordinator
 from shared.contracts import codec
+from shared.contracts.configuration import Configuration
 from shared.contracts.errors import (
     LeaseLost,
     LeaseTaken,
@@ -18,7 +20,7 @@ from shared.contracts.errors import (
 )
 from shared.contracts.events import Event, RunCompleted, RunFailed, RunProgressed, RunSkipped
 from shared.contracts.records import LockHolder, RunRecord
-from shared.contracts.requests import TrainRequest
+from shared.contracts.requests import JobOrder, PlannedJob, TrainRequest
 from shared.contracts.subjects import TRAINING_LOCK
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Status
@@ -26,7 +28,7 @@ from shared.runtime.lease import LeasePolicy
 from shared.runtime.tasks import cancelled
 from tests.support.coordination import (
     BEGIN,
-    SETTINGS,
+    CONFIGURATION,
     Crew,
     FixedPlanner,
     MemoryRegistry,
@@ -67,7 +69,6 @@ class House:
     ) -> None:
         coordinator = Coordinator(
             name=name,
-            settings=SETTINGS,
             book=self.book,
             planner=self.planner,
             outlet=self.outlet,
@@ -201,9 +202,52 @@ async def test_a_job_is_ordered_with_the_plan_of_its_mode_and_the_universe() -> 
     house = House(1)
     await house.take()
     (order,) = house.outlet.orders
-    assert order.plan == SETTINGS.full
+    assert order.plan == plan(CONFIGURATION, Mode.FULL)
     assert order.horizons == (1, 3)
     assert order.run_id == house.only_run.run_id
+
+
+async def test_a_run_follows_the_configuration_of_its_moment() -> None:
+    house = House(1)
+    await house.take(place="1")
+    house.planner.configured = Configuration(train_epochs=300, train_batch_size=7)
+    await house.take(place="2")
+    first, second = house.outlet.orders
+    assert (first.plan.rounds, second.plan.rounds) == (200, 300)
+    assert [run.batch_size for run in house.book.runs.values()] == [25, 7]
+
+
+async def test_a_symbol_that_left_the_universe_is_left_out_of_the_runs_that_wait() -> None:
+    house = House(3)
+    first, gone, last = symbols(3)
+
+    def remove_one(order: JobOrder) -> None:
+        house.planner.due = (first, last)
+        house.crew.take(order)
+
+    house.outlet.on_order = remove_one
+    await house.take(request=TrainRequest(batch_size=1))
+    assert [order.symbol for order in house.outlet.orders] == [first, last]
+    (left_out,) = [job for job in house.book.records.values() if job.symbol == gone]
+    assert left_out.status is Status.SKIPPED
+    assert left_out.error is not None
+    assert left_out.error.code == "unknown_symbol"
+    run = house.only_run
+    assert (run.status, run.done, run.skipped) == (Status.SUCCEEDED, 2, 1)
+    assert run.check is not None
+    assert gone not in run.check.missing
+
+
+async def test_a_symbol_that_leaves_before_the_run_begins_does_not_fail_it() -> None:
+    house = House(2)
+    stays, gone = symbols(2)
+    await house.take(request=TrainRequest(request_id="other"))
+    house.book.records.clear()
+    house.book.runs["other"] = replace(house.only_run, status=Status.QUEUED, finished_at=None)
+    house.planner.due = (stays,)
+    await house.take(request=TrainRequest(request_id="other"))
+    assert house.only_run.status is Status.SUCCEEDED
+    assert house.book.records["other", gone].status is Status.SKIPPED
 
 
 async def test_a_request_that_comes_again_after_its_run_does_nothing() -> None:
@@ -324,10 +368,17 @@ async def test_the_record_of_a_run_says_what_the_registry_really_has() -> None:
     assert house.only_run.check.missing == symbols(2)
 
 
+class LostPlanner(FixedPlanner):
+    """Of what is in its universe it has never heard."""
+
+    async def plan(self, mode: Mode, symbols: Sequence[Symbol] | None) -> list[PlannedJob]:
+        raise UnknownSymbol("not in the universe: S0")
+
+
 async def test_a_run_that_cannot_go_on_fails_with_its_reason() -> None:
     house = House(1)
-    gone = (Symbol("GONE"),)
-    house.book.runs["full-1"] = replace(run_record(), symbols=gone)
+    house.planner = LostPlanner(symbols(1))
+    house.book.runs["full-1"] = run_record()
     await house.take()
     (failed,) = house.events(RunFailed)
     assert isinstance(failed, RunFailed)

@@ -1,0 +1,85 @@
+"""What people decided, in KV `evertrain_config`: read, replaced, followed."""
+
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Generic, NamedTuple, TypeVar
+
+from shared.bus.connection import Connection
+from shared.bus.kv import Bucket, Entry
+from shared.bus.publisher import Publisher
+from shared.contracts import codec, subjects
+from shared.contracts.errors import InvalidSymbol, MalformedMessage
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Stored(NamedTuple, Generic[T]):
+    """`place` is what a replacement must name."""
+
+    record: T
+    place: int
+
+
+class StoredRecord(Generic[T]):
+    """One key. Every verb may raise Unavailable."""
+
+    def __init__(self, connection: Connection, key: str, kind: type[T]) -> None:
+        self._bucket = Bucket(connection, subjects.CONFIG)
+        self._key = key
+        self._kind = kind
+
+    async def read(self) -> Stored[T] | None:
+        """Raises MalformedMessage: something else is stored there."""
+        entry = await self._bucket.get(self._key)
+        return Stored(codec.decode(entry.value, self._kind), entry.revision) if entry else None
+
+    async def replace(self, record: T, place: int) -> None:
+        """`place` is that of the record that was read, 0 if there was none.
+
+        Raises:
+            Conflict: someone else wrote in between.
+        """
+        if place:
+            await self._bucket.update(self._key, codec.encode(record), place)
+        else:
+            await self._bucket.create(self._key, codec.encode(record))
+
+    async def history(self) -> list[T]:
+        """What it was, as far back as the bucket remembers, oldest first."""
+        entries = await self._bucket.history(self._key)
+        return [codec.decode(entry.value, self._kind) for entry in entries]
+
+    async def changes(self) -> AsyncGenerator[T]:
+        """What it is, then each change, for ever; after a reconnect again. What cannot be read is
+        skipped: the last good one stays.
+        """
+        async with aclosing(self._bucket.watch(self._key)) as changes:
+            async for change in changes:
+                if isinstance(change, Entry):
+                    try:
+                        record = codec.decode(change.value, self._kind)
+                    except (MalformedMessage, InvalidSymbol) as exc:
+                        log.warning("skipped", extra={"key": change.key, "reason": str(exc)})
+                    else:
+                        yield record
+
+    async def follow(self, take: Callable[[T], object]) -> None:
+        """Hand over what it is, then each change; never returns."""
+        async with aclosing(self.changes()) as changes:
+            async for record in changes:
+                take(record)
+
+
+class CandleTicks:
+    """A tick out of turn, for whichever scheduler takes the next one."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def hurry(self, revision: int) -> None:
+        """Have candles fetched at once for this revision of the universe. May raise Unavailable."""
+        await self._publisher.publish(
+            subjects.tick("candles"), b"", message_id=f"candles:universe:{revision}"
+        )

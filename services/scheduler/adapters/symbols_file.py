@@ -1,0 +1,43 @@
+"""The file that SYMBOLS_FILE names, followed while it is edited."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from services.scheduler.settings import read_symbols
+from shared.contracts.errors import InvalidSetting
+from shared.contracts.symbols import Symbol
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolsFile:
+    """`listed` is what was read from it last."""
+
+    path: Path
+    listed: tuple[Symbol, ...]
+
+    async def changes(self) -> AsyncGenerator[tuple[Symbol, ...]]:
+        """What it lists, each time that this changes, for ever. While it cannot be read, or lists
+        something else than symbols, the last good list stays.
+        """
+        listed, problem = self.listed, ""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            try:
+                found = await asyncio.to_thread(read_symbols, self.path)
+            except InvalidSetting as exc:
+                if str(exc) != problem:
+                    problem = str(exc)
+                    log.warning("the last good list of symbols stays", extra={"reason": problem})
+                continue
+            problem = ""
+            if found != listed:
+                listed = found
+                yield listed
