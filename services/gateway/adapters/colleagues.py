@@ -1,31 +1,41 @@
 """The other services, asked over NATS."""
 
 import hashlib
+from dataclasses import replace
 from secrets import token_hex
-from typing import Final
+from typing import Final, TypeVar
 
 from services.gateway.domain.copies import TAIL
 from services.gateway.domain.problems import Refused
 from shared.bus import rpc
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
+from shared.bus.locks import TrainingLock
 from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
+from shared.contracts.configuration import ConfigurationReport
 from shared.contracts.errors import Unavailable
 from shared.contracts.records import (
     CandleSummary,
     JobRecord,
-    LockHolder,
     ModelRecord,
     Prediction,
     RunRecord,
+    Started,
+    Stopped,
     TrainingStatus,
+    Universe,
 )
 from shared.contracts.requests import (
     CandlesRequest,
+    ChooseSymbolsRequest,
+    ConfigurationRequest,
+    ConfigureRequest,
     JobsRequest,
     PredictRequest,
     RunsRequest,
+    StartRequest,
+    StopRequest,
     TrainingStatusRequest,
     TrainRequest,
 )
@@ -33,6 +43,8 @@ from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Timeframe
 from shared.market.candles import Candle, unpack
 from shared.market.store import CandleStore
+
+T = TypeVar("T")
 
 _ACKNOWLEDGE_WITHIN_S: Final = 5.0
 
@@ -45,7 +57,7 @@ class BusColleagues:
     def __init__(self, connection: Connection, publisher: Publisher) -> None:
         self._connection = connection
         self._publisher = publisher
-        self._locks = Bucket(connection, subjects.LOCKS)
+        self._lock = TrainingLock(connection)
         self._models = Bucket(connection, subjects.MODELS)
 
     @property
@@ -59,27 +71,16 @@ class BusColleagues:
         )
 
     async def training_status(self) -> TrainingStatus:
-        self._check()
-        return await rpc.ask(
-            self._connection,
-            "evertrain.scheduler.status",
-            TrainingStatusRequest(),
-            TrainingStatus,
-        )
+        return await self._ask("status", TrainingStatusRequest(), TrainingStatus)
 
     async def jobs(self, request: JobsRequest) -> list[JobRecord]:
-        self._check()
-        return await rpc.ask(self._connection, "evertrain.scheduler.jobs", request, list[JobRecord])
+        return await self._ask("jobs", request, list[JobRecord])
 
     async def runs(self, request: RunsRequest) -> list[RunRecord]:
-        self._check()
-        return await rpc.ask(self._connection, "evertrain.scheduler.runs", request, list[RunRecord])
+        return await self._ask("runs", request, list[RunRecord])
 
     async def candles(self) -> list[CandleSummary]:
-        self._check()
-        return await rpc.ask(
-            self._connection, "evertrain.scheduler.candles", CandlesRequest(), list[CandleSummary]
-        )
+        return await self._ask("candles", CandlesRequest(), list[CandleSummary])
 
     async def promotions(self, symbol: Symbol) -> list[ModelRecord]:
         self._check()
@@ -102,7 +103,7 @@ class BusColleagues:
         """
         self._check()
         run_id = f"api-{_run_name(idempotency_key)}"
-        holder = await self._holder()
+        holder = await self._lock.holder()
         if holder is not None and not force and holder.run_id != run_id:
             raise Refused(holder)
         request = TrainRequest(
@@ -116,9 +117,34 @@ class BusColleagues:
         )
         return run_id
 
-    async def _holder(self) -> LockHolder | None:
-        entry = await self._locks.get(subjects.TRAINING_LOCK)
-        return codec.decode(entry.value, LockHolder) if entry else None
+    async def start_automation(
+        self, request: StartRequest, *, idempotency_key: str | None
+    ) -> Started:
+        """The same `idempotency_key` starts once."""
+        request_id = f"start-{_run_name(idempotency_key)}"
+        return await self._ask("start", replace(request, request_id=request_id), Started)
+
+    async def stop_automation(
+        self, request: StopRequest, *, idempotency_key: str | None
+    ) -> Stopped:
+        """The same `idempotency_key` stops once, whatever was started since."""
+        if idempotency_key is not None:
+            request = replace(request, request_id=f"stop-{_run_name(idempotency_key)}")
+        return await self._ask("stop", request, Stopped)
+
+    async def configuration(self) -> ConfigurationReport:
+        return await self._ask("config", ConfigurationRequest(), ConfigurationReport)
+
+    async def configure(self, request: ConfigureRequest) -> ConfigurationReport:
+        return await self._ask("configure", request, ConfigurationReport)
+
+    async def choose_symbols(self, request: ChooseSymbolsRequest) -> Universe:
+        return await self._ask("choose", request, Universe)
+
+    async def _ask(self, endpoint: str, question: object, answer: type[T]) -> T:
+        """Ask the scheduler."""
+        self._check()
+        return await rpc.ask(self._connection, f"evertrain.scheduler.{endpoint}", question, answer)
 
     def _check(self) -> None:
         """While NATS is away nobody answers, and that needs no waiting to find out."""

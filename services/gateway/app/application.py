@@ -8,7 +8,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from services.gateway.app import automation, predictions, registry, system, training
+from services.gateway.app import (
+    automation,
+    configuration,
+    predictions,
+    registry,
+    symbols,
+    system,
+    training,
+)
 from services.gateway.app.answers import json_response, problem_response
 from services.gateway.app.assets import Assets
 from services.gateway.app.context import Context
@@ -17,6 +25,7 @@ from services.gateway.app.openapi import document
 from services.gateway.domain.access import Door
 from services.gateway.domain.models import ModelPage, ModelView
 from services.gateway.domain.problems import problem, problem_of
+from shared.contracts.configuration import Configuration, ConfigurationReport
 from shared.contracts.errors import AppError
 from shared.contracts.records import (
     CandleSummary,
@@ -24,6 +33,8 @@ from shared.contracts.records import (
     Prediction,
     Ranked,
     RunRecord,
+    Started,
+    Stopped,
     TrainingStatus,
     Universe,
 )
@@ -33,17 +44,23 @@ log = logging.getLogger(__name__)
 
 _SHAPES = (
     CandleSummary,
+    Configuration,
+    ConfigurationReport,
     JobRecord,
     ModelPage,
     ModelView,
     Prediction,
     Ranked,
     RunRecord,
+    Started,
+    Stopped,
     SystemStatus,
     TrainingStatus,
     Universe,
+    automation.AutomationStart,
     automation.Queued,
     automation.TriggerRequest,
+    symbols.SymbolsChoice,
 )
 
 
@@ -56,7 +73,7 @@ def create(
     metrics: Callable[[], tuple[bytes, str]],
 ) -> ASGIApp:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    for part in (predictions, training, automation, registry, system):
+    for part in (predictions, training, automation, configuration, registry, symbols, system):
         app.include_router(part.routes(context), prefix="/api/v1")
     app.include_router(system.probes(context, metrics))
     app.add_exception_handler(AppError, _on_app_error)

@@ -1,4 +1,4 @@
-"""`/auto-train`: how training stands, and asking for more."""
+"""`/auto-train`: how training stands, starting and stopping it, and asking for a run."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +12,10 @@ from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers, body
 from shared.contracts import codec
 from shared.contracts.errors import MalformedMessage
-from shared.contracts.records import RunRecord, TrainingStatus
+from shared.contracts.records import RunRecord, Started, Stopped, TrainingStatus
+from shared.contracts.requests import StartRequest, StopRequest
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Mode, Source, Status
+from shared.contracts.terms import Mode, Source, Status, Timeframe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,20 @@ class Queued:
     status: str = "queued"
     run_id: str
     mode: Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutomationStart:
+    """Look after these symbols, or after all there are. `timeframe` can only be that of the system;
+    with `quick_start` it begins with a quick run over all of them.
+    """
+
+    symbols: tuple[Symbol, ...] | None = None
+    timeframe: Timeframe | None = None
+    quick_start: bool = False
+
+
+IdempotencyKey = Annotated[str | None, Header(max_length=200)]
 
 
 def routes(context: Context) -> APIRouter:
@@ -61,7 +76,7 @@ def routes(context: Context) -> APIRouter:
     )
     async def trigger(
         request: Request,
-        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """Queue a training run. The same `Idempotency-Key` is the same run."""
         asked = codec.decode(await request.body(), TriggerRequest)
@@ -80,6 +95,53 @@ def routes(context: Context) -> APIRouter:
             status=202,
             headers={"location": f"/api/v1/train/runs/{run_id}"},
         )
+
+    @router.post(
+        "/auto-train/start",
+        responses=answers(
+            Started,
+            "malformed_message",
+            "invalid_symbol",
+            "invalid_setting",
+            "unknown_symbol",
+            "body_too_large",
+            "unavailable",
+        ),
+        openapi_extra=body(
+            AutomationStart, example={"symbols": ["BTC/USDT", "ETH/USDT"], "quick_start": True}
+        ),
+    )
+    async def start(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
+        """Let the automation run, beginning at once. Where it runs already, nothing changes.
+
+        It begins with a cycle over what is due, or with a quick run over all its symbols. The same
+        `Idempotency-Key` starts once.
+        """
+        wanted = codec.decode(await request.body(), AutomationStart)
+        if wanted.symbols is not None:
+            _check_symbols(context, wanted.symbols)
+        started = await context.colleagues.start_automation(
+            StartRequest(
+                symbols=wanted.symbols,
+                timeframe=wanted.timeframe,
+                quick_start=wanted.quick_start,
+                by="api",
+            ),
+            idempotency_key=idempotency_key,
+        )
+        return json_response(started)
+
+    @router.post("/auto-train/stop", responses=answers(Stopped, "unavailable"))
+    async def stop(idempotency_key: IdempotencyKey = None) -> Response:
+        """Let the automation rest, and cancel the run in progress and those that wait.
+
+        Children that train are ended within seconds. The same `Idempotency-Key` stops once: a late
+        repeat leaves alone what was started since.
+        """
+        stopped = await context.colleagues.stop_automation(
+            StopRequest(by="api"), idempotency_key=idempotency_key
+        )
+        return json_response(stopped)
 
     return router
 

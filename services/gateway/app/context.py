@@ -4,16 +4,27 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.gateway.domain.copies import Copies
+from shared.contracts.configuration import ConfigurationReport
 from shared.contracts.records import (
     CandleSummary,
     JobRecord,
     ModelRecord,
     Prediction,
     RunRecord,
+    Started,
+    Stopped,
     TrainingStatus,
+    Universe,
 )
 from shared.contracts.reports import SystemStatus
-from shared.contracts.requests import JobsRequest, RunsRequest
+from shared.contracts.requests import (
+    ChooseSymbolsRequest,
+    ConfigureRequest,
+    JobsRequest,
+    RunsRequest,
+    StartRequest,
+    StopRequest,
+)
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode
 from shared.runtime.clock import Clock
@@ -48,6 +59,22 @@ class Colleagues(Protocol):
         idempotency_key: str | None,
     ) -> str:
         """The id of the queued run. Raises Refused when another run holds the lock."""
+
+    async def start_automation(
+        self, request: StartRequest, *, idempotency_key: str | None
+    ) -> Started: ...
+
+    async def stop_automation(
+        self, request: StopRequest, *, idempotency_key: str | None
+    ) -> Stopped: ...
+
+    async def configuration(self) -> ConfigurationReport: ...
+
+    async def configure(self, request: ConfigureRequest) -> ConfigurationReport:
+        """Raises InvalidSetting, or ChangedMeanwhile when its revision is not the one in force."""
+
+    async def choose_symbols(self, request: ChooseSymbolsRequest) -> Universe:
+        """Raises ChangedMeanwhile when its revision is not the one in force."""
 
 
 class Readiness(Protocol):

@@ -49,14 +49,10 @@ def answers(shape: object, *codes: str, status: int = 200) -> dict[int | str, di
     return documented
 
 
-def body(shape: object) -> dict[str, Any]:
+def body(shape: object, *, example: object = None) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads `shape`; it may be left out."""
-    return {
-        "requestBody": {
-            "required": False,
-            "content": {"application/json": {"schema": _schema(shape)}},
-        }
-    }
+    content = {"schema": _schema(shape)} | ({"example": example} if example else {})
+    return {"requestBody": {"required": False, "content": {"application/json": content}}}
 
 
 def document(app: FastAPI, shapes: tuple[type, ...]) -> dict[str, Any]:

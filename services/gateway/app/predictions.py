@@ -36,7 +36,7 @@ def routes(context: Context) -> APIRouter:
             raise UnknownHorizon(f"nothing is forecast {horizon} candles ahead; there are {known}")
         now = context.clock()
         away = not context.colleagues.reachable
-        predictions = context.copies.predictions.all()
+        predictions = (held.prediction for held in context.copies.served())
         ranked = ranking.top(predictions, n=n, horizon=horizon, sort=sort, now=now, away=away)
         return json_response(ranked)
 

@@ -1,4 +1,4 @@
-"""`/models` and `/symbols`: what there is."""
+"""`/models`: what is live, and what was."""
 
 from typing import Annotated
 
@@ -8,8 +8,7 @@ from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers
 from services.gateway.domain.models import ModelPage, ModelView, page_of, view
-from shared.contracts.errors import NotReady, Unavailable
-from shared.contracts.records import Universe
+from shared.contracts.errors import NotReady
 from shared.contracts.symbols import Symbol
 
 
@@ -45,12 +44,5 @@ def routes(context: Context) -> APIRouter:
             raise NotReady(f"there is no model of {asked} yet; a training run makes one")
         kept = await context.colleagues.promotions(asked) if context.colleagues.reachable else []
         return json_response(page_of(record, kept, context.clock()))
-
-    @router.get("/symbols", responses=answers(Universe, "unavailable"))
-    async def symbols() -> Response:
-        """What is trained and predicted."""
-        if context.copies.universe is None:
-            raise Unavailable("the symbols are not known yet: is the scheduler running?")
-        return json_response(context.copies.universe)
 
     return router

@@ -13,6 +13,7 @@ from shared.contracts.errors import Permanent
 #: What anybody may read: whether we live, and pages without data.
 _OPEN: Final = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json", "/favicon.ico"})
 _OPEN_FOLDER: Final = "/static/"
+_CONTROL: Final = frozenset({("PUT", "/api/v1/auto-train/config")})
 
 
 class NotAuthenticated(Permanent):
@@ -75,6 +76,8 @@ def needed(method: str, path: str) -> Role | None:
     if method in ("GET", "HEAD"):
         return None if path in _OPEN or path.startswith(_OPEN_FOLDER) else Role.READ
     if method == "POST" and path.startswith("/api/v1/auto-train/"):
+        return Role.CONTROL
+    if (method, path) in _CONTROL:
         return Role.CONTROL
     return Role.ADMIN
 

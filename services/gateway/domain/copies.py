@@ -75,11 +75,8 @@ class Predictions:
             known = self._away[symbol] = Held(marked, answer(marked))
         return known
 
-    def all(self) -> Iterable[Prediction]:
-        return (held.prediction for held in self._held.values())
-
-    def as_json(self) -> bytes:
-        return b"[%b]" % b",".join(held.answer.body for held in self._held.values())
+    def all(self) -> Iterable[Held]:
+        return self._held.values()
 
 
 @dataclass(slots=True)
@@ -162,6 +159,13 @@ class Copies:
     tails: Tails = field(default_factory=Tails)
     current_run: CurrentRun | None = None
     queued: QueuedRuns = field(default_factory=QueuedRuns)
+
+    def served(self) -> Iterable[Held]:
+        """The predictions of the symbols there are: of one that was removed, the last one stays."""
+        if self.universe is None:
+            return self.predictions.all()
+        known = frozenset(self.universe.symbols)
+        return (held for held in self.predictions.all() if held.prediction.symbol in known)
 
     def check_symbol(self, symbol: Symbol) -> None:
         """Raises UnknownSymbol for a symbol that is not in the universe, as far as we know."""

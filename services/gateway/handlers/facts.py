@@ -98,7 +98,8 @@ class Facts:
         """What is true now on a channel, as JSON; None while candles are being read."""
         match channel.topic:
             case Topic.PREDICTIONS if channel == EVERY_PREDICTION:
-                return self._copies.predictions.as_json()
+                bodies = (held.answer.body for held in self._copies.served())
+                return b"[%b]" % b",".join(bodies)
             case Topic.PREDICTIONS:
                 held = self._copies.predictions.get(Symbol(channel.symbol or ""))
                 return held.answer.body if held else b"null"

@@ -1,0 +1,70 @@
+"""`/symbols`: what is trained and predicted."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+
+from services.gateway.app.answers import json_response, tagged_response
+from services.gateway.app.context import Context
+from services.gateway.app.openapi import answers, body
+from services.gateway.domain.copies import Answer
+from services.gateway.domain.preconditions import etag, expected_revision
+from shared.contracts import codec
+from shared.contracts.errors import Unavailable
+from shared.contracts.records import Universe
+from shared.contracts.requests import ChooseSymbolsRequest
+from shared.contracts.symbols import Symbol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolsChoice:
+    """All of them: those that are left out are removed."""
+
+    symbols: tuple[Symbol, ...]
+
+
+def routes(context: Context) -> APIRouter:
+    router = APIRouter(tags=["registry"])
+
+    @router.get("/symbols", responses=answers(Universe, "unavailable"))
+    async def symbols(request: Request) -> Response:
+        """What is trained and predicted. Its `ETag` is its revision."""
+        universe = context.copies.universe
+        if universe is None:
+            raise Unavailable("the symbols are not known yet: is the scheduler running?")
+        tag = etag(universe.revision).encode()
+        return tagged_response(request, Answer(codec.encode(universe), tag))
+
+    @router.put(
+        "/symbols",
+        responses=answers(
+            Universe,
+            "malformed_message",
+            "invalid_symbol",
+            "invalid_setting",
+            "precondition_failed",
+            "precondition_required",
+            "body_too_large",
+            "unavailable",
+        ),
+        openapi_extra=body(SymbolsChoice, example={"symbols": ["BTC/USDT", "ETH/USDT"]}),
+    )
+    async def choose(
+        request: Request, if_match: Annotated[str | None, Header(max_length=100)] = None
+    ) -> Response:
+        """Choose the symbols, effective at once. `If-Match` names the revision that was read.
+
+        A symbol that is removed is trained and served no more. Its candles and models stay, so that
+        it is back at once when it is added again. The choice stands until the list in the settings
+        (`SYMBOLS` or `SYMBOLS_FILE`) changes.
+        """
+        revision = expected_revision(if_match)
+        wanted = codec.decode(await request.body(), SymbolsChoice)
+        universe = await context.colleagues.choose_symbols(
+            ChooseSymbolsRequest(symbols=wanted.symbols, revision=revision)
+        )
+        context.copies.universe = universe
+        return json_response(universe, headers={"etag": etag(universe.revision)})
+
+    return router
