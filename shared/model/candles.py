@@ -31,8 +31,8 @@ def view(data: bytes | memoryview) -> Candles:
     """See packed candle rows as an array, read-only.
 
     Raises:
-        CandlesRefused: not whole rows, not in the order of time, or a price or volume that no
-            feature can be computed from.
+        CandlesRefused: not whole rows, not in the order of time, a price or volume that no feature
+            can be computed from, or an open or close that is not between low and high.
     """
     if len(data) % ROW.itemsize:
         raise CandlesRefused(f"{len(data)} bytes are not whole {ROW.itemsize}-byte candles")
@@ -42,6 +42,7 @@ def view(data: bytes | memoryview) -> Candles:
     for name in ("open", "high", "low", "close"):
         _within(candles, name, *_PRICE_RANGE)
     _within(candles, "volume", 0.0, _MAX_VOLUME)
+    _ordered(candles)
     return candles
 
 
@@ -54,3 +55,15 @@ def _within(candles: Candles, name: str, least: float, most: float) -> None:
             f"{name} is {values[bad[0]]} in the candle at {at} ms; "
             f"it must be between {least:g} and {most:g}"
         )
+
+
+def _ordered(candles: Candles) -> None:
+    low, high = candles["low"], candles["high"]
+    for name in ("open", "close"):
+        bad = np.flatnonzero((candles[name] < low) | (candles[name] > high))
+        if len(bad):
+            _, *prices, _ = candles[bad[0]].tolist()
+            raise CandlesRefused(
+                f"{name} is not between low and high in the candle at {candles['at'][bad[0]]} ms: "
+                f"open {prices[0]:g}, high {prices[1]:g}, low {prices[2]:g}, close {prices[3]:g}"
+            )

@@ -37,7 +37,9 @@ class Linear:
             and bool(np.all((self.scale >= 1.0 / _MOST**2) & (self.scale <= _MOST)))
         )
         if not sound:
-            raise ArtifactRefused("the linear model does not fit together")
+            raise ArtifactRefused(
+                "the linear model does not fit together, or has a number beyond reason"
+            )
 
     def margins(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """The log-odds of every horizon for every row: [rows, features] -> [rows, horizons]."""

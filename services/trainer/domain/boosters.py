@@ -303,6 +303,7 @@ class CatBoost:
         pool = catboost.Pool(edges)
         pool.quantize(border_count=effort.bins, task_type="CPU")
         pool.save_quantization_borders(self._edges)
+        _complete(self._edges, edges)
         self._parameters = catboost_parameters(effort)
 
     def study(self, train: Matrix, valid: Matrix | None = None) -> "CatBoostStudy":
@@ -313,6 +314,16 @@ class CatBoost:
             trees=f"{self._scratch}/trees.json",
             parameters=self._parameters,
         )
+
+
+def _complete(path: str, edges: Matrix) -> None:
+    """Give a feature that stands still in `edges` an edge where it stands. It has none in the file,
+    and so catboost would make other edges of it for each part of the rows, or drop it from some.
+    """
+    with open(path, "r+") as file:  # noqa: PTH123, see CatBoost
+        known = {int(line.split("\t", 1)[0]) for line in file}
+        still = set(range(edges.shape[1])) - known
+        file.writelines(f"{column}\t{edges[0, column]!s}\n" for column in sorted(still))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,3 +54,19 @@ def test_candles_out_of_order_or_twice_are_refused(order: list[int]) -> None:
 def test_half_a_candle_is_refused() -> None:
     with pytest.raises(CandlesRefused, match="whole 48-byte candles"):
         view(random_walk(3).tobytes()[:-1])
+
+
+@pytest.mark.parametrize("name", ["open", "close"])
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_price_outside_of_the_candles_range_is_refused(name: str, factor: float) -> None:
+    rows = random_walk(5)
+    rows[name][3] *= factor
+    with pytest.raises(CandlesRefused, match=f"{name} is not between .* at {rows['at'][3]} ms"):
+        view(rows.tobytes())
+
+
+def test_a_high_below_the_low_is_refused() -> None:
+    rows = random_walk(5)
+    rows["high"][3], rows["low"][3] = rows["low"][3], rows["high"][3]
+    with pytest.raises(CandlesRefused, match="not between low and high"):
+        view(rows.tobytes())
