@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from services.trainer.adapters.outlet import BusOutlet
+from services.trainer.adapters.peers import LiveSlopes
 from services.trainer.adapters.planner import SchedulerPlanner
 from services.trainer.adapters.pool import TrainingPool
 from services.trainer.adapters.registry import KvRegistry
@@ -28,7 +29,7 @@ from shared.runtime.clock import utc_now
 from shared.runtime.lease import LeasePolicy
 from shared.runtime.service import run
 from shared.runtime.settings import Environment
-from shared.runtime.tasks import supervise
+from shared.runtime.tasks import endless, supervise
 from shared.runtime.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ async def main(env: Environment) -> None:
         publisher = Publisher(connection)
         outlet = BusOutlet(connection, publisher)
         registry, book = KvRegistry(connection), KvRunBook(connection)
+        peers = LiveSlopes(connection)
         pool = await stack.enter_async_context(
             TrainingPool(settings.processes, memory_mb=settings.memory_mb)
         )
@@ -64,6 +66,7 @@ async def main(env: Environment) -> None:
             candles=CandleStore(Bucket(connection, subjects.CANDLES)),
             pool=pool,
             registry=registry,
+            peers=peers,
             outlet=outlet,
             leases=leases,
             policy=LeasePolicy(),
@@ -113,6 +116,7 @@ async def main(env: Environment) -> None:
             partial(consume, connection, publisher, runs),
             partial(refuse_strays, connection, publisher),
             partial(consume, connection, publisher, jobs),
+            endless(peers.follow),
             partial(rpc.serve, connection, "trainer", VERSION, ()),
             partial(reporter.report_itself, connection),
             pool.rest_when_idle,

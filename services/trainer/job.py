@@ -9,6 +9,7 @@ from typing import Protocol
 from services.trainer.domain import announcements
 from services.trainer.domain.descent import Descent, after
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
+from services.trainer.domain.slopes import Slopes
 from services.trainer.interruption import RunCancelled, unless_cancelled
 from shared.contracts import codec
 from shared.contracts.errors import AppError, Permanent
@@ -26,7 +27,7 @@ from shared.contracts.records import (
 from shared.contracts.requests import JobOrder
 from shared.contracts.subjects import symbol_lock
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Mode, Status, Timeframe
+from shared.contracts.terms import Horizon, Mode, Status, Timeframe
 from shared.model.history import rows_to_read
 from shared.runtime.clock import Clock, from_ms
 from shared.runtime.lease import Lease, LeasePolicy, LeaseStore, hold
@@ -84,6 +85,14 @@ class Registry(Protocol):
         """
 
 
+class Peers(Protocol):
+    """The live models of all symbols, as far as they say what to expect of another one."""
+
+    def beside(
+        self, symbol: Symbol, timeframe: Timeframe, horizons: tuple[Horizon, ...]
+    ) -> Slopes: ...
+
+
 class Outlet(Protocol):
     async def emit(self, fact: Event) -> None:
         """May raise Unavailable."""
@@ -101,6 +110,7 @@ class Worker:
         candles: Candles,
         pool: Pool,
         registry: Registry,
+        peers: Peers,
         outlet: Outlet,
         leases: LeaseStore,
         policy: LeasePolicy,
@@ -112,6 +122,7 @@ class Worker:
         self._candles = candles
         self._pool = pool
         self._registry = registry
+        self._peers = peers
         self._outlet = outlet
         self._leases = leases
         self._policy = policy
@@ -195,6 +206,7 @@ class Worker:
                     plan=order.plan,
                     live=live.version if live else None,
                     updates=live.updates if live else 0,
+                    slopes=self._peers.beside(order.symbol, order.timeframe, order.horizons),
                 ),
                 await self._inputs(order, live),
                 deadline_s=self._deadline_s,

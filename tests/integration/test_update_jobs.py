@@ -58,6 +58,7 @@ class Workshop:
             candles=self.market,
             pool=pool,
             registry=self.registry,
+            peers=self.registry,
             outlet=RecordingOutlet(Story()),
             leases=leases,
             policy=LeasePolicy(),

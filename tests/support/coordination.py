@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from services.trainer.domain.keeping import kept_job, kept_run
 from services.trainer.domain.plans import plan
+from services.trainer.domain.slopes import Slopes, borne_out, expected_beside
 from shared.contracts import codec
 from shared.contracts.configuration import Configuration
 from shared.contracts.errors import Fenced, Unavailable, UnknownSymbol
@@ -23,7 +24,7 @@ from shared.contracts.records import (
 from shared.contracts.requests import JobOrder, PlannedJob
 from shared.contracts.subjects import TRAINING_LOCK
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Mode, Source, Status, Timeframe
+from shared.contracts.terms import Horizon, Mode, Source, Status, Timeframe
 from tests.support.stores import MemoryLeaseStore
 
 BEGIN = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -285,6 +286,12 @@ class MemoryRegistry:
     async def live_model(self, symbol: Symbol) -> ModelRecord | None:
         return self.live.get(symbol)
 
+    def beside(
+        self, symbol: Symbol, timeframe: Timeframe, horizons: tuple[Horizon, ...]
+    ) -> Slopes:
+        others = [borne_out(model.scores) for model in self.live.values() if model.symbol != symbol]
+        return expected_beside(others, horizons)
+
     async def fetch(self, sha256: str) -> bytes:
         return self.artifacts.get(sha256, b"")
 
@@ -312,6 +319,7 @@ class SlowPool:
         self.seconds = seconds
         self.outcome: FitResult | Exception = fit_result()
         self.begun = 0
+        self.jobs: list[FitJob] = []
         self.inputs: list[Inputs] = []
         #: The symbol, begin and end of each training that is over, on the loop's clock.
         self.trained: list[tuple[Symbol, float, float]] = []
@@ -321,6 +329,7 @@ class SlowPool:
     ) -> FitResult:
         loop = asyncio.get_running_loop()
         begun = loop.time()
+        self.jobs.append(job)
         self.inputs.append(inputs)
         self.begun += 1
         try:

@@ -7,7 +7,7 @@ from services.trainer.domain.boosters import boosters
 from services.trainer.domain.jobs import FitJob
 from services.trainer.domain.learners import effort_for
 from services.trainer.domain.sample import Sample, sample
-from services.trainer.domain.slopes import Expected
+from services.trainer.domain.slopes import Slopes
 from services.trainer.domain.validation import Validation, validate
 from shared.model.candles import Candles
 
@@ -17,7 +17,7 @@ def judged(job: FitJob, candles: Candles) -> tuple[Sample, Validation]:
     return known, validated(known, job.plan.rounds)
 
 
-def validated(known: Sample, rounds: int, slopes: Expected | None = None) -> Validation:
+def validated(known: Sample, rounds: int, slopes: Slopes | None = None) -> Validation:
     effort = effort_for(len(known.features), rounds=rounds)
     with boosters(known.features[: known.folds[0].train.stop], effort) as learners:
         return validate(known, (*learners, Basic()), effort.rounds, slopes or {}, lambda part: None)

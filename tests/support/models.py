@@ -1,7 +1,8 @@
-"""A small model with made-up numbers, in the shape of a real one."""
+"""A small model with made-up numbers, in the shape of a real one, and its score."""
 
 import numpy as np
 
+from shared.contracts.records import Score
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Timeframe
 from shared.model.artifact import Card, Model, Outlook
@@ -62,4 +63,24 @@ def made_up_model(
             at=1_704_067_200_000 - 900_000 * np.arange(20, 0, -1),
             p_up=rng.uniform(0.4, 0.6, (20, len(horizons))).astype(np.float32),
         ),
+    )
+
+
+def made_up_score(*, horizon: int = 1) -> Score:
+    """The ensemble's, which says nothing of its slope."""
+    return Score(
+        horizon=horizon,
+        learner="ensemble",
+        roc_auc=0.55,
+        roc_auc_interval=(0.5, 0.6),
+        roc_auc_null=None,
+        roc_auc_null_high=None,
+        log_loss=0.69,
+        brier=0.25,
+        calibration_error=0.01,
+        accuracy=0.5,
+        base_rate=0.5,
+        up_share=0.5,
+        rows=120,
+        effective_rows=120.0,
     )

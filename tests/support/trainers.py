@@ -20,6 +20,7 @@ from services.scheduler.domain.decisions import Decisions
 from services.scheduler.handlers import Answers
 from services.scheduler.market import Market
 from services.trainer.adapters.outlet import BusOutlet
+from services.trainer.adapters.peers import LiveSlopes
 from services.trainer.adapters.planner import SchedulerPlanner
 from services.trainer.adapters.registry import KvRegistry
 from services.trainer.adapters.runbook import KvRunBook
@@ -44,7 +45,7 @@ from shared.market.store import CandleStore
 from shared.runtime.clock import utc_now
 from shared.runtime.lease import LeasePolicy
 from shared.runtime.tasks import Worker as Task
-from shared.runtime.tasks import alongside, cancelled
+from shared.runtime.tasks import alongside, cancelled, endless
 from shared.runtime.version import VERSION
 from shared.storage.sqlite import open_view
 from tests.support.coordination import CONFIGURATION, SlowPool, fit_result
@@ -114,6 +115,7 @@ class Trainer:
             policy=LEASE,
             clock=utc_now,
         )
+        peers = LiveSlopes(self._connection)
         worker = Worker(
             name=self.name,
             deadline_s=60,
@@ -121,13 +123,15 @@ class Trainer:
             candles=CandleStore(Bucket(self._connection, subjects.CANDLES)),
             pool=self.pool,
             registry=registry,
+            peers=peers,
             outlet=outlet,
             leases=leases,
             policy=LEASE,
             clock=utc_now,
         )
         tasks = _coordinating(self._connection, publisher, coordinator) if coordinates else []
-        tasks += _working(self._connection, publisher, worker) if works else []
+        if works:
+            tasks += [*_working(self._connection, publisher, worker), endless(peers.follow)]
         self._tasks = [asyncio.create_task(task(self._stop), name=self.name) for task in tasks]
 
     async def kill(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from services.trainer.domain.slopes import UNKNOWN, Expected, Slope
+from services.trainer.domain.slopes import UNKNOWN, Slope, Slopes
 from shared.contracts.terms import Horizon
 from shared.model.blend import MIN_SLOPE, Blend
 from shared.model.odds import logit, sigmoid
@@ -40,7 +40,7 @@ def blended(
     by_learner: npt.NDArray[np.float64],
     truth: npt.NDArray[np.float32],
     horizons: tuple[Horizon, ...],
-    slopes: Expected,
+    slopes: Slopes,
 ) -> Blend:
     """The blend for what comes next, from [rows, horizons, learners] and [rows, horizons]; `slopes`
     are what is expected of horizons before these rows.

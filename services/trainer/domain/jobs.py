@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.trainer.domain.slopes import Expected
+from services.trainer.domain.slopes import Slopes
 from shared.contracts.records import Score, TrainingPlan, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Timeframe
@@ -26,7 +26,7 @@ class FitJob:
     plan: TrainingPlan
     live: str | None = None
     updates: int = 0
-    slopes: Expected = field(default_factory=dict)
+    slopes: Slopes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

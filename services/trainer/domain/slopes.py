@@ -5,7 +5,7 @@ The test rows of one symbol seldom say which; those of many symbols together do.
 trainer's own process reads this.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,8 +28,7 @@ class Slope:
         return self.spread**-2
 
 
-#: By horizon.
-Expected = Mapping[Horizon, Slope]
+Slopes = Mapping[Horizon, Slope]
 
 #: Expected where there is no other symbol: learners are too bold more often than too shy.
 UNKNOWN: Final = Slope(mean=0.5, spread=0.5)
@@ -38,11 +37,21 @@ UNKNOWN: Final = Slope(mean=0.5, spread=0.5)
 _ALIKE: Final = 2.0
 
 
-def borne_out(score: Score) -> Slope | None:
-    """What the rows of a score say; None where they say nothing."""
-    if score.slope is None or score.slope_error is None:
-        return None
-    return Slope(mean=score.slope, spread=score.slope_error)
+def borne_out(scores: Iterable[Score]) -> Slopes:
+    """What the rows behind a model's scores say, for those horizons of which they do."""
+    return {
+        score.horizon: Slope(mean=score.slope, spread=score.slope_error)
+        for score in scores
+        if score.slope is not None and score.slope_error is not None
+    }
+
+
+def expected_beside(others: Collection[Slopes], horizons: Iterable[Horizon]) -> Slopes:
+    """What is to be expected of one more symbol, from what the rows of each of the others say."""
+    return {
+        horizon: expected([slopes[horizon] for slopes in others if horizon in slopes])
+        for horizon in horizons
+    }
 
 
 def expected(found: Sequence[Slope]) -> Slope:

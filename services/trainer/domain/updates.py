@@ -269,7 +269,7 @@ def _scores(candles: Candles, base: Base, trial: Trial) -> tuple[Score, ...]:
     horizons = base.model.card.horizons
     returns = returns_ahead(candles["close"], horizons)[rows]
     p_up = trial.p_up[places].astype(np.float64)
-    slopes = {s.horizon: borne_out(s) for s in base.scores if s.learner == ENSEMBLE}
+    slopes = borne_out(base.scores)
     ensemble = {
         horizon: score(
             horizon,
@@ -277,7 +277,7 @@ def _scores(candles: Candles, base: Base, trial: Trial) -> tuple[Score, ...]:
             rises(returns[:, place]),
             p_up[:, place],
             chance=chance(len(rows), horizon),
-            slope=slopes[horizon],
+            slope=slopes.get(horizon),
         )
         for place, horizon in enumerate(horizons)
     }

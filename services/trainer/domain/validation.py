@@ -12,7 +12,7 @@ from services.trainer.domain.folds import Fold
 from services.trainer.domain.learners import Learner
 from services.trainer.domain.sample import Sample
 from services.trainer.domain.scores import score
-from services.trainer.domain.slopes import Expected, Slope
+from services.trainer.domain.slopes import Slope, Slopes
 from shared.contracts.records import Score
 from shared.contracts.terms import ENSEMBLE, Horizon
 from shared.model.blend import Blend
@@ -38,7 +38,7 @@ def validate(
     sample: Sample,
     learners: tuple[Learner, ...],
     rounds: int,
-    slopes: Expected,
+    slopes: Slopes,
     done: Callable[[float], None],
 ) -> Validation:
     """Walk forward through the sample's folds. `slopes` are what is expected of the calibration.
@@ -85,7 +85,7 @@ def _judge(
 
 
 def _as_served(
-    sample: Sample, judged: list[npt.NDArray[np.float64]], slopes: Expected
+    sample: Sample, judged: list[npt.NDArray[np.float64]], slopes: Slopes
 ) -> npt.NDArray[np.float64]:
     """What each fold's ensemble would have said: blended by what the folds before it had shown, as
     far as their labels were known when its test block began.

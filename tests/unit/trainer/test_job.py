@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from services.trainer.domain.failures import OutOfMemory
+from services.trainer.domain.slopes import Slope, expected
 from services.trainer.job import Worker
 from shared.contracts import codec
 from shared.contracts.errors import (
@@ -47,6 +48,7 @@ from tests.support.coordination import (
     model_record,
     run_record,
 )
+from tests.support.models import made_up_score
 from tests.support.stores import MemoryLeaseStore
 
 SYMBOL = Symbol("BTC/USDT")
@@ -75,6 +77,7 @@ class House:
             candles=EmptyCandles(),
             pool=self.pool,
             registry=self.registry,
+            peers=self.registry,
             outlet=self.outlet,
             leases=self.leases,
             policy=LeasePolicy(),
@@ -325,6 +328,15 @@ async def test_an_outage_is_no_failure_of_the_job() -> None:
         await house.take()
     assert house.job.status is Status.RUNNING
     assert house.leases.value(LOCK) is None
+
+
+async def test_a_job_expects_of_its_calibration_what_the_models_of_others_bear_out() -> None:
+    house, other = House(), Symbol("ETH/USDT")
+    too_bold = replace(made_up_score(horizon=3), slope=0.2, slope_error=0.1)
+    house.registry.live[other] = replace(model_record(other), scores=(too_bold,))
+    await house.take()
+    (job,) = house.pool.jobs
+    assert job.slopes == {1: expected([]), 3: expected([Slope(mean=0.2, spread=0.1)])}
 
 
 async def test_a_job_that_takes_its_trainer_down_again_and_again_is_given_up() -> None:

@@ -66,6 +66,7 @@ class Workshop:
             candles=EmptyCandles(),
             pool=self.pool,
             registry=self.registry,
+            peers=self.registry,
             outlet=self.outlet,
             leases=self.leases,
             policy=LeasePolicy(),

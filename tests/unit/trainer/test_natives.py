@@ -9,27 +9,11 @@ from hypothesis import strategies as st
 from services.trainer.domain.learners import Effort
 from services.trainer.domain.natives import decode_base, encode_base
 from shared.contracts.errors import ArtifactRefused
-from shared.contracts.records import Score
 from shared.model.artifact import encode
-from tests.support.models import made_up_model
+from tests.support.models import made_up_model, made_up_score
 
 EFFORT = Effort(depth=3, bins=32, rounds=200)
-SCORE = Score(
-    horizon=1,
-    learner="ensemble",
-    roc_auc=0.55,
-    roc_auc_interval=(0.5, 0.6),
-    roc_auc_null=None,
-    roc_auc_null_high=None,
-    log_loss=0.69,
-    brier=0.25,
-    calibration_error=0.01,
-    accuracy=0.5,
-    base_rate=0.5,
-    up_share=0.5,
-    rows=120,
-    effective_rows=120.0,
-)
+SCORE = made_up_score()
 BOOSTERS = [[b"{xgb", b"tree\n", b""], [b"", b"\x00cb", b"x" * 1000]]
 ARTIFACT = encode(made_up_model())
 FILE = encode_base(ARTIFACT, EFFORT, (SCORE,), BOOSTERS)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.trainer.domain.blending import own_slope
-from services.trainer.domain.scores import score
-from services.trainer.domain.slopes import UNKNOWN, Slope, borne_out, expected
+from services.trainer.domain.slopes import UNKNOWN, Slope, borne_out, expected, expected_beside
 from shared.model.odds import sigmoid
+from tests.support.models import made_up_score
 
 slopes = st.builds(Slope, mean=st.floats(-1e3, 1e3), spread=st.floats(1e-3, 100.0))
 
@@ -76,7 +76,17 @@ def test_forecasts_that_never_change_say_nothing_of_their_slope() -> None:
 
 
 def test_a_score_says_what_its_rows_bear_out() -> None:
-    said = score(1, "ensemble", np.array([1.0, 0.0]), np.array([0.6, 0.4]))
-    assert borne_out(said) is None
+    said = made_up_score(horizon=1)
+    assert borne_out([said]) == {}
     bold = replace(said, slope=0.3, slope_error=0.1)
-    assert borne_out(bold) == Slope(mean=0.3, spread=0.1)
+    assert borne_out([said, bold]) == {1: Slope(mean=0.3, spread=0.1)}
+
+
+def test_every_horizon_is_expected_by_those_others_that_know_it() -> None:
+    short, both = {1: Slope(mean=0.9, spread=0.1)}, {h: Slope(mean=0.1, spread=0.1) for h in (1, 7)}
+    known = expected_beside([short, both], (1, 7, 30))
+    assert known == {
+        1: expected([short[1], both[1]]),
+        7: expected([both[7]]),
+        30: expected([]),
+    }

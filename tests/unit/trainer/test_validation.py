@@ -11,7 +11,7 @@ from services.trainer.domain.boosters import boosters
 from services.trainer.domain.jobs import Inputs
 from services.trainer.domain.learners import BoosterLearner, Effort, effort_for
 from services.trainer.domain.sample import Sample, sample
-from services.trainer.domain.slopes import Expected, Slope
+from services.trainer.domain.slopes import Slope, Slopes
 from services.trainer.domain.validation import Validation, validate
 from shared.contracts.terms import ENSEMBLE
 from shared.model.features import Matrix
@@ -22,10 +22,10 @@ from tests.support.markets import planted_signal
 JOB = daily_job(horizons=(1, 3), rounds=40)
 CANDLES = planted_signal(700, strength=0.6)
 SAMPLE = sample(JOB, CANDLES)
-UNKNOWN_SLOPES: Expected = {}
+UNKNOWN_SLOPES: Slopes = {}
 
 
-def _validated(known: Sample, slopes: Expected = UNKNOWN_SLOPES) -> Validation:
+def _validated(known: Sample, slopes: Slopes = UNKNOWN_SLOPES) -> Validation:
     effort = effort_for(len(known.features), rounds=40)
     with boosters(known.features[: known.folds[0].train.stop], effort) as learners:
         return validate(known, (*learners, Basic()), 40, slopes, lambda part: None)
