@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.trainer.adapters.registry import KvRegistry
+from services.trainer.adapters.registry import FencedModels, KvRegistry
 from shared.bus.connection import Connection, NatsOptions, connected
 from shared.bus.kv import Bucket, Entry
 from shared.bus.objects import Artifacts
@@ -132,8 +132,8 @@ async def test_a_promotion_whose_answer_was_lost_is_found_again(
     registry: KvRegistry, connection: Connection
 ) -> None:
     await registry.promote(model(1))
-    registry._models = Forgetful(connection, subjects.MODELS)
-    assert await registry.promote(model(2)) == model(1)
+    forgetful = FencedModels(Forgetful(connection, subjects.MODELS))
+    assert await forgetful.promote(model(2)) == model(1)
     assert await live(connection) == model(2)
 
 

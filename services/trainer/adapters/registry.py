@@ -1,6 +1,7 @@
 """Live models in KV `evertrain_models`, their bytes in the Object Store."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket, Entry
@@ -14,24 +15,23 @@ from shared.contracts.symbols import Symbol
 _TRIES = 5
 
 
-class KvRegistry:
-    def __init__(self, connection: Connection) -> None:
-        self._models = Bucket(connection, subjects.MODELS)
-        self._artifacts = Artifacts(connection)
+class ModelBucket(Protocol):
+    """Reads see every write that was acknowledged. Every verb may raise Unavailable."""
 
-    async def live_model(self, symbol: Symbol) -> ModelRecord | None:
-        entry = await self._models.get(symbol.token)
-        return codec.decode(entry.value, ModelRecord) if entry else None
+    async def get(self, key: str) -> Entry | None: ...
 
-    async def fetch(self, sha256: str) -> bytes:
-        """What was stored under this name; empty where it is lost or damaged."""
-        try:
-            return await self._artifacts.get(sha256)
-        except (NotFound, ArtifactRefused):
-            return b""
+    async def create(self, key: str, value: bytes) -> int:
+        """Raises Conflict if the key is there."""
 
-    async def store(self, artifact: bytes) -> str:
-        return await self._artifacts.put(artifact)
+    async def update(self, key: str, value: bytes, last: int) -> int:
+        """Raises Conflict if `last` is not the key's revision."""
+
+
+class FencedModels:
+    """The live model of each symbol. Within an epoch, tokens only grow."""
+
+    def __init__(self, bucket: ModelBucket) -> None:
+        self._models = bucket
 
     async def promote(self, model: ModelRecord) -> ModelRecord | None:
         """Make the model live unless a newer lease has already promoted one; what it replaced.
@@ -50,8 +50,7 @@ class KvRegistry:
             live = codec.decode(entry.value, ModelRecord) if entry else None
             if live == model:
                 return replaced  # our own write, whose answer was lost
-            if live is not None and live.epoch == model.epoch and live.token >= model.token:
-                raise Fenced(f"{model.symbol}: a newer holder has promoted {live.version}")
+            self._compare(model, live)
             try:
                 await self._write(key, model, entry)
             except (Conflict, Unavailable):
@@ -59,6 +58,41 @@ class KvRegistry:
             else:
                 return live
         raise Unavailable(f"the promotion of {model.symbol} was not acknowledged")
+
+    def _compare(self, model: ModelRecord, live: ModelRecord | None) -> None:
+        if live is not None and live.epoch == model.epoch and live.token >= model.token:
+            raise Fenced(f"{model.symbol}: a newer holder has promoted {live.version}")
+
+    async def _write(self, key: str, model: ModelRecord, entry: Entry | None) -> None:
+        if entry is None:
+            await self._models.create(key, codec.encode(model))
+        else:
+            await self._models.update(key, codec.encode(model), entry.revision)
+
+
+class KvRegistry:
+    def __init__(self, connection: Connection) -> None:
+        self._models = Bucket(connection, subjects.MODELS)
+        self._fenced = FencedModels(self._models)
+        self._artifacts = Artifacts(connection)
+
+    async def live_model(self, symbol: Symbol) -> ModelRecord | None:
+        entry = await self._models.get(symbol.token)
+        return codec.decode(entry.value, ModelRecord) if entry else None
+
+    async def fetch(self, sha256: str) -> bytes:
+        """What was stored under this name; empty where it is lost or damaged."""
+        try:
+            return await self._artifacts.get(sha256)
+        except (NotFound, ArtifactRefused):
+            return b""
+
+    async def store(self, artifact: bytes) -> str:
+        return await self._artifacts.put(artifact)
+
+    async def promote(self, model: ModelRecord) -> ModelRecord | None:
+        """As `FencedModels.promote`."""
+        return await self._fenced.promote(model)
 
     async def check(self, symbols: Sequence[Symbol], universe: Universe) -> PostTrainCheck:
         """Which of the symbols have a live model whose artifact is there and whole."""
@@ -75,9 +109,3 @@ class KvRegistry:
         except (NotFound, ArtifactRefused):
             return False
         return model.timeframe is universe.timeframe
-
-    async def _write(self, key: str, model: ModelRecord, entry: Entry | None) -> None:
-        if entry is None:
-            await self._models.create(key, codec.encode(model))
-        else:
-            await self._models.update(key, codec.encode(model), entry.revision)
