@@ -286,9 +286,7 @@ class MemoryRegistry:
     async def live_model(self, symbol: Symbol) -> ModelRecord | None:
         return self.live.get(symbol)
 
-    def beside(
-        self, symbol: Symbol, timeframe: Timeframe, horizons: tuple[Horizon, ...]
-    ) -> Slopes:
+    def beside(self, symbol: Symbol, timeframe: Timeframe, horizons: tuple[Horizon, ...]) -> Slopes:
         others = [borne_out(model.scores) for model in self.live.values() if model.symbol != symbol]
         return expected_beside(others, horizons)
 
