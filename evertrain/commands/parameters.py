@@ -24,4 +24,15 @@ OneHorizon = Annotated[
     int | None, typer.Option(min=1, max=500, help="Candles ahead.", show_default="all")
 ]
 
+SymbolList = Annotated[str, typer.Argument(metavar="A,B", help="Like BTC/USDT,ETH/USDT.")]
+
+OptionalSymbolList = Annotated[
+    str | None, typer.Option("--symbols", metavar="A,B", help="Which.", show_default="all")
+]
+
 Files = Annotated[list[Path], typer.Argument(metavar="PATH...", help="CSV or Parquet files.")]
+
+
+def listed(text: str) -> tuple[Symbol, ...]:
+    """Raises InvalidSymbol."""
+    return tuple(dict.fromkeys(Symbol(part.strip()) for part in text.split(",")))

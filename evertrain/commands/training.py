@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from shared.contracts.symbols import Symbol
+from evertrain.commands.parameters import listed
 from shared.contracts.terms import Mode
 
 app = typer.Typer()
@@ -36,17 +36,11 @@ def train(
     from evertrain.session import on_the_bus
     from evertrain.training import Training
 
-    training = Training(mode=mode, symbols=_symbols(symbols), batch_size=batch_size, wait=wait)
+    named = listed(symbols) if symbols is not None else None
+    training = Training(mode=mode, symbols=named, batch_size=batch_size, wait=wait)
     try:
         code = on_the_bus(training)
     except KeyboardInterrupt:
         print("\nThe run goes on: `evertrain monitor` shows it.", file=sys.stderr)
         raise typer.Exit(130) from None
     raise typer.Exit(code)
-
-
-def _symbols(text: str | None) -> tuple[Symbol, ...] | None:
-    """Raises InvalidSymbol."""
-    if text is None:
-        return None
-    return tuple(dict.fromkeys(Symbol(part.strip()) for part in text.split(",")))

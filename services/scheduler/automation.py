@@ -184,6 +184,7 @@ class Automation:
             with suppress(Conflict):
                 await self._configurations.replace(revised, stored.place if stored else 0)
                 self._decisions.take_configured(revised)
+                _tell(now, revised)
                 return revised
 
     async def _carried_out_before(self, request_id: str | None) -> bool:
@@ -258,6 +259,12 @@ async def in_force(
                 },
             )
     return stored.record
+
+
+def _tell(before: Configured, after: Configured) -> None:
+    changes = {change.setting: [change.old, change.new] for change in differences(before, after)}
+    extra = {"revision": after.revision, "by": after.changed_by, "changes": changes}
+    log.info("the configuration changed", extra=extra)
 
 
 def _check_start(asked: StartRequest, timeframe: Timeframe) -> None:
