@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from evertrain.commands import candles, machine, processes, training, views
+from evertrain.commands import automation, candles, machine, processes, simulation, training, views
 from evertrain.exits import refused
 from shared.contracts.errors import AppError
 
@@ -16,8 +16,11 @@ app = typer.Typer(
 )
 app.add_typer(processes.app)
 app.add_typer(training.app)
+app.add_typer(automation.app, name="auto-train", rich_help_panel="Use")
+app.add_typer(automation.symbols, name="symbols", rich_help_panel="Use")
 app.add_typer(views.app)
 app.add_typer(candles.app, name="candles", rich_help_panel="Use")
+app.add_typer(simulation.app)
 app.add_typer(machine.app)
 
 

@@ -80,17 +80,16 @@ def _due(mode: Mode, known: Knowledge, policy: Policy, now: datetime) -> list[Sy
 
 def _urgency(
     symbol: Symbol, known: Knowledge, policy: Policy, now: datetime
-) -> tuple[int, float, bool] | None:
+) -> tuple[int, timedelta, bool] | None:
     """Smaller is more urgent; None is not due."""
-    unwatched = symbol not in known.watched
     model = known.models.get(symbol)
     if model is None:
-        return (0, 0.0, unwatched)
-    age = (now - model.trained_at).total_seconds()
-    if model.needs_full or not set(model.horizons).issuperset(known.universe.horizons):
-        return (1, -age, unwatched)
-    if age > policy.max_age.total_seconds():
-        return (2, -age, unwatched)
+        return (0, timedelta(0), symbol not in known.watched)
+    age = now - model.trained_at
+    if model.needs_full or not set(known.universe.horizons).issubset(model.horizons):
+        return (1, -age, symbol not in known.watched)
+    if age > policy.max_age:
+        return (2, -age, symbol not in known.watched)
     return None
 
 

@@ -78,7 +78,7 @@ def schedules(configuration: Configuration, *, candle_minutes: float) -> tuple[S
     """Everything that is due regularly."""
     training = training_schedules(configuration)
     ahead = [pregeneration(schedule) for schedule in training if schedule.name == Mode.FULL]
-    return (every_minutes(CANDLES, candle_minutes), review(), *training, *ahead)
+    return (every_minutes(CANDLES, candle_minutes), review(), *ahead, *training)
 
 
 def policy(configuration: Configuration) -> Policy:
