@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from services.trainer.domain import announcements
 from services.trainer.domain.board import Board, Tally, tally
 from services.trainer.domain.plans import plan
+from services.trainer.domain.sameness import same_run
 from services.trainer.interruption import RunCancelled, unless_cancelled
 from shared.contracts import codec
 from shared.contracts.configuration import Configuration
@@ -65,6 +66,8 @@ class Planner(Protocol):
     """The scheduler, which knows what is due. Every verb may raise Unavailable."""
 
     async def plan(self, mode: Mode, symbols: Sequence[Symbol] | None) -> list[PlannedJob]: ...
+
+    async def newest_runs(self, mode: Mode) -> list[RunRecord]: ...
 
     async def universe(self) -> Universe: ...
 
@@ -174,16 +177,26 @@ class Coordinator:
         await self._outlet.emit(announcements.run_requested(run, self._clock()))
         return run
 
+    async def _needless(self, run: RunRecord) -> Problem | None:
+        """Why the run is not to begin at all; None if it is, or has begun."""
+        if run.started_at is not None or run.cancel_requested_at is not None:
+            return None
+        if not run.symbols:
+            return Problem(code="nothing_due", message="nothing is due")
+        if same := same_run(run, await self._planner.newest_runs(run.mode)):
+            words = f"run {same.run_id} does the same, and began after this one was asked for"
+            return Problem(code="same_run", message=words)
+        return None
+
     async def _see_through(self, run: RunRecord) -> None:
         """Conduct the run under the lock, unless it has ended while the lock was waited for.
 
         It can be cancelled until its last job has ended.
         """
+        if (reason := await self._needless(run)) is not None:
+            return await self._skip(run, reason, None)
         async with AsyncExitStack() as to_the_end:
             async with unless_cancelled(self._book, run.run_id):
-                if not run.symbols:
-                    nothing = Problem(code="nothing_due", message="nothing is due")
-                    return await self._skip(run, nothing, None)
                 await to_the_end.enter_async_context(self._lock(run))
                 run = await self._book.run(run.run_id) or run
                 if run.status.final:

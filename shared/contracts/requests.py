@@ -101,6 +101,7 @@ class RunsRequest:
     run_id: RunId | None = None
     limit: Limit = 100
     before: str | None = None
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -309,8 +309,12 @@ class WithoutCompareAndSet(FencedModels):
 
 
 def drive(world: World, fence: Fence, *, examples: int) -> None:
+    class Driven(Fencing):
+        def __init__(self) -> None:
+            super().__init__(world, fence)
+
     run_state_machine_as_test(
-        lambda: Fencing(world, fence),
+        Driven,
         settings=settings(
             max_examples=examples,
             stateful_step_count=50,

@@ -12,10 +12,11 @@ from services.trainer.adapters.runbook import KvRunBook
 from shared.bus.connection import Connection
 from shared.bus.locks import JetStreamLeases
 from shared.bus.publisher import Publisher
+from shared.bus.rpc import ask
 from shared.contracts import codec, subjects
-from shared.contracts.events import RequestRefused, RunSkipped
+from shared.contracts.events import RequestRefused, RunSkipped, RunStarted
 from shared.contracts.records import LockHolder, RunRecord
-from shared.contracts.requests import TrainRequest
+from shared.contracts.requests import CancelRequest, TrainRequest
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Status
 from tests.support.coordination import BEGIN, job_order, symbols
@@ -23,6 +24,11 @@ from tests.support.system import eventually
 from tests.support.trainers import Listener, Trainer, scheduler, trainer
 
 SIX = symbols(6)
+CYCLE = codec.encode(
+    LockHolder(
+        run_id="cycle-0", source=Source.AUTOMATION, mode=Mode.CYCLE, holder="x", started_at=BEGIN
+    )
+)
 
 
 @pytest.fixture
@@ -322,3 +328,83 @@ async def test_a_request_waits_for_the_scheduler_to_come(
         async with scheduler(connection, SIX, tmp_path):
             run = await ended(book, "full-1")
     assert run.status is Status.SUCCEEDED
+
+
+@pytest.mark.usefixtures("_scheduler")
+async def test_runs_take_turns_in_the_order_of_their_requests_also_when_a_coordinator_dies(
+    connection: Connection, nats_url: str, book: KvRunBook, events: Listener
+) -> None:
+    wanted = [f"full-{number}" for number in range(5)]
+    async with trainer(nats_url, "killed") as killed:
+        for run_id, symbol in zip(wanted, SIX, strict=False):
+            one = TrainRequest(request_id=run_id, symbols=(symbol,))
+            await connection.js.publish(subjects.train(Mode.FULL), codec.encode(one))
+        await ended(book, "full-0")
+        await training(killed)
+        async with trainer(nats_url, "b"), trainer(nats_url, "c"):
+            await killed.kill()
+            await ended(book, wanted[-1])
+    begun = [event.run_id for event in events.of("run.started") if isinstance(event, RunStarted)]
+    assert list(dict.fromkeys(begun)) == wanted
+
+
+@pytest.mark.usefixtures("_scheduler")
+async def test_a_request_that_waits_behind_its_like_is_done_with_it(
+    connection: Connection, nats_url: str, book: KvRunBook, events: Listener
+) -> None:
+    leases = await JetStreamLeases.open(connection)
+    held = await leases.create(subjects.TRAINING_LOCK, CYCLE, ttl=60)
+    async with trainer(nats_url, "a", seconds=0) as a:
+        await request(connection, Mode.FULL, "manual")
+        await request(connection, Mode.FULL, "crontab")
+        await asyncio.sleep(0.5)
+        await leases.delete(subjects.TRAINING_LOCK, CYCLE, held)
+        manual, crontab = await ended(book, "manual"), await ended(book, "crontab")
+    assert (manual.status, crontab.status) == (Status.SUCCEEDED, Status.SKIPPED)
+    assert len(a.pool.trained) == 6
+    (skipped,) = events.of("run.skipped")
+    assert isinstance(skipped, RunSkipped)
+    assert "run manual does the same" in skipped.reason
+
+
+async def cancel(connection: Connection, run_id: str | None = None) -> list[RunRecord]:
+    question = CancelRequest(run_id=run_id)
+    return await ask(connection, "evertrain.scheduler.cancel", question, list[RunRecord])
+
+
+@pytest.mark.usefixtures("_scheduler")
+async def test_a_cancelled_run_ends_everywhere_within_seconds_and_the_next_one_succeeds(
+    connection: Connection, nats_url: str, book: KvRunBook, events: Listener
+) -> None:
+    async with (
+        trainer(nats_url, "a", seconds=60) as a,
+        trainer(nats_url, "b", seconds=60, coordinates=False) as b,
+    ):
+        await request(connection, Mode.FULL, "full-1", batch_size=4)
+        await training(a, b)
+        (asked,) = await cancel(connection, "full-1")
+        assert asked.cancel_requested_at is not None
+        run = await ended(book, "full-1", within=5)
+        a.pool.seconds = b.pool.seconds = 0
+        await request(connection, Mode.FULL, "full-2")
+        assert (await ended(book, "full-2")).status is Status.SUCCEEDED
+    assert (run.status, run.done, run.skipped) == (Status.CANCELLED, 0, 6)
+    assert {job.status for job in await book.jobs("full-1")} == {Status.CANCELLED}
+    assert len(events.of("job.skipped")) == 6
+    assert len(events.of("run.failed")) == 1
+
+
+@pytest.mark.usefixtures("_scheduler")
+async def test_everything_is_cancelled_what_trains_and_what_waits_and_what_nobody_has_opened(
+    connection: Connection, nats_url: str, book: KvRunBook
+) -> None:
+    async with trainer(nats_url, "a", seconds=60) as a:
+        await request(connection, Mode.FULL, "full-1")
+        await training(a)
+        await connection.js.publish("evertrain.train.quick", b"")
+        asked = await cancel(connection)
+        assert [run.mode for run in asked] == [Mode.FULL, Mode.QUICK]
+        for run in asked:
+            assert (await ended(book, run.run_id)).status is Status.CANCELLED
+        await eventually(lambda: empty(connection, subjects.REQUESTS), within=5)
+        await eventually(lambda: empty(connection, subjects.JOBS), within=5)

@@ -53,6 +53,12 @@ def jobs(number: int, status: Status = Status.QUEUED) -> list[JobRecord]:
     return [job_record(symbol, status) for symbol in symbols(number)]
 
 
+async def test_runs_of_one_mode_are_found(view: RunView) -> None:
+    quick = replace(run_record(run_id="quick-1"), mode=Mode.QUICK)
+    await take(view, *runs(2), quick)
+    assert await view.runs(RunsRequest(mode=Mode.QUICK)) == [quick]
+
+
 async def test_what_was_taken_is_given_back_as_it_was(view: RunView) -> None:
     run, job = run_record(), job_record(symbols(1)[0], Status.FAILED, finished_at=BEGIN)
     await take(view, run, job)

@@ -200,6 +200,7 @@ class FixedPlanner:
         self.configured = CONFIGURATION
         self.asked: list[tuple[Symbol, ...] | None] = []
         self.answers = True
+        self.runs: list[RunRecord] = []
 
     async def plan(self, mode: Mode, symbols: Sequence[Symbol] | None) -> list[PlannedJob]:
         if not self.answers:
@@ -209,6 +210,9 @@ class FixedPlanner:
         if unknown := set(named) - set(self.due):
             raise UnknownSymbol(f"not in the universe: {', '.join(sorted(unknown))}")
         return [PlannedJob(symbol=symbol, mode=Mode.FULL) for symbol in named]
+
+    async def newest_runs(self, mode: Mode) -> list[RunRecord]:
+        return [run for run in self.runs if run.mode is mode]
 
     async def universe(self) -> Universe:
         return Universe(symbols=self.due, timeframe=Timeframe.D1, horizons=(1, 3))

@@ -14,7 +14,9 @@ from nats.aio.msg import Msg
 from services.scheduler.adapters.decisions import StoredRecord
 from services.scheduler.adapters.progress import ProgressMirror
 from services.scheduler.adapters.registry import RegistryMirror
+from services.scheduler.adapters.runbook import KvRunBook as RunsToCancel
 from services.scheduler.adapters.view import SCHEMA, RunView, follow_runs
+from services.scheduler.cancellation import Cancellation
 from services.scheduler.domain.configuration import beginning
 from services.scheduler.domain.decisions import Decisions
 from services.scheduler.handlers import Answers
@@ -37,7 +39,7 @@ from shared.contracts import codec, subjects
 from shared.contracts.configuration import Configured
 from shared.contracts.events import Event
 from shared.contracts.records import Universe
-from shared.contracts.requests import PlanRequest
+from shared.contracts.requests import CancelRequest, PlanRequest, RunsRequest
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Timeframe
 from shared.market.providers.synthetic import Synthetic
@@ -60,7 +62,7 @@ RETRY_AFTER_S = 0.3
 async def scheduler(
     connection: Connection, symbols: Sequence[Symbol], data_dir: Path
 ) -> AsyncIterator[None]:
-    """The planning side of a scheduler: its answers, the view of runs and that of models."""
+    """A scheduler without a clock: what it answers to trainers, and its `cancel`."""
     universe = Universe(symbols=tuple(symbols), timeframe=Timeframe.D1, horizons=(1, 3))
     configured = beginning(CONFIGURATION, utc_now())
     await StoredRecord(connection, subjects.UNIVERSE, Universe).replace(universe, 0)
@@ -82,11 +84,16 @@ async def scheduler(
             lock=TrainingLock(connection),
             clock=utc_now,
         )
-        endpoint = Endpoint(name="plan", request=PlanRequest, handler=answers.plan)
+        cancellation = Cancellation(view, RunsToCancel(connection), utc_now)
+        endpoints = (
+            Endpoint(name="plan", request=PlanRequest, handler=answers.plan),
+            Endpoint(name="runs", request=RunsRequest, handler=answers.runs),
+            Endpoint(name="cancel", request=CancelRequest, handler=cancellation.cancel),
+        )
         async with (
             alongside(follow_runs(connection, view), name="runs"),
             alongside(registry.follow(), name="models"),
-            alongside(serve(connection, "scheduler", VERSION, (endpoint,), stop), name="answers"),
+            alongside(serve(connection, "scheduler", VERSION, endpoints, stop), name="answers"),
         ):
             yield
 

@@ -102,12 +102,19 @@ class RunView:
         rows = await self._records(
             """
             SELECT record FROM runs
-            WHERE (:run_id IS NULL OR run_id = :run_id) AND (:before IS NULL OR
+            WHERE (:run_id IS NULL OR run_id = :run_id)
+                AND (:mode IS NULL OR json_extract(CAST(record AS TEXT), '$.mode') = :mode)
+                AND (:before IS NULL OR
                 (requested_at, run_id) <
                 (SELECT requested_at, run_id FROM runs WHERE run_id = :before))
             ORDER BY requested_at DESC, run_id DESC LIMIT :limit
             """,
-            {"run_id": question.run_id, "before": question.before, "limit": question.limit},
+            {
+                "run_id": question.run_id,
+                "mode": question.mode,
+                "before": question.before,
+                "limit": question.limit,
+            },
         )
         return [codec.decode(row, RunRecord) for row in rows]
 

@@ -1,6 +1,7 @@
 """The scheduler as the coordinator sees it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
@@ -8,10 +9,13 @@ from shared.bus.rpc import ask
 from shared.contracts import codec, subjects
 from shared.contracts.configuration import Configuration
 from shared.contracts.errors import Unavailable
-from shared.contracts.records import Universe
-from shared.contracts.requests import PlannedJob, PlanRequest
+from shared.contracts.records import RunRecord, Universe
+from shared.contracts.requests import PlannedJob, PlanRequest, RunsRequest
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode
+
+#: Runs of a mode come one after the other, so an older one is not the same as a new request.
+_NEWEST: Final = 5
 
 
 class SchedulerPlanner:
@@ -22,6 +26,10 @@ class SchedulerPlanner:
     async def plan(self, mode: Mode, symbols: Sequence[Symbol] | None) -> list[PlannedJob]:
         question = PlanRequest(mode=mode, symbols=tuple(symbols) if symbols is not None else None)
         return await ask(self._connection, "evertrain.scheduler.plan", question, list[PlannedJob])
+
+    async def newest_runs(self, mode: Mode) -> list[RunRecord]:
+        question = RunsRequest(mode=mode, limit=_NEWEST)
+        return await ask(self._connection, "evertrain.scheduler.runs", question, list[RunRecord])
 
     async def configuration(self) -> Configuration:
         entry = await self._config.get(subjects.CONFIGURATION)

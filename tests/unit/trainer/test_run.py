@@ -19,7 +19,7 @@ from shared.contracts.errors import (
     UnknownSymbol,
 )
 from shared.contracts.events import Event, RunCompleted, RunFailed, RunProgressed, RunSkipped
-from shared.contracts.records import LockHolder, RunRecord
+from shared.contracts.records import LockHolder, Problem, RunRecord
 from shared.contracts.requests import JobOrder, PlannedJob, TrainRequest
 from shared.contracts.subjects import TRAINING_LOCK
 from shared.contracts.symbols import Symbol
@@ -545,4 +545,30 @@ async def test_a_job_that_nobody_has_taken_for_long_is_ordered_again() -> None:
         await asyncio.sleep(60)
         house.outlet.on_order = house.crew.take
     assert len(house.outlet.orders) == 2
+    assert house.only_run.status is Status.SUCCEEDED
+
+
+async def test_a_request_that_waited_behind_its_like_is_recognised_as_the_same() -> None:
+    house = House(2)
+    like = run_record(run_id="full-0", count=2)
+    house.planner.runs = [
+        replace(like, status=Status.SUCCEEDED, started_at=BEGIN + timedelta(seconds=1))
+    ]
+    await house.take()
+    (skipped,) = house.events(RunSkipped)
+    assert isinstance(skipped, RunSkipped)
+    assert "run full-0 does the same" in skipped.reason
+    assert (house.only_run.status, house.only_run.error) == (
+        Status.SKIPPED,
+        Problem(code="same_run", message=skipped.reason),
+    )
+    assert not house.crew.ordered
+
+
+async def test_a_run_that_has_begun_is_continued_even_if_another_did_the_same() -> None:
+    house = House(1)
+    begun = replace(run_record(), status=Status.RUNNING, started_at=BEGIN)
+    house.book.runs["full-1"] = begun
+    house.planner.runs = [begun, replace(begun, run_id="full-2")]
+    await house.take()
     assert house.only_run.status is Status.SUCCEEDED
