@@ -13,7 +13,7 @@ from tests.benchmarks import report
 from tests.benchmarks.measure import Section
 from tests.benchmarks.plan import Plan
 
-TOPICS: Final = ("features", "job", "peer", "pool", "serving", "memory", "system", "bus")
+TOPICS: Final = ("features", "job", "truth", "peer", "pool", "serving", "memory", "system", "bus")
 
 #: Takes minutes, and so must be asked for.
 RUNS: Final = "runs"

@@ -14,6 +14,9 @@ class Plan:
     many are trained one after another to see whether memory grows; `messages` how many go over the
     bus per turn; `cold` how many symbols are served from cold.
 
+    Scores are shown to be true on `true_symbols` symbols of `true_rows` candles that foretell
+    nothing, and on `signal_symbols` of `signal_rows` that do.
+
     A whole run is over `symbols` symbols of `timeframe`, each with a window of `rows`.
     """
 
@@ -28,6 +31,10 @@ class Plan:
     messages: int = 300
     cold: int = 545
     lease_ttl_s: int = 15
+    true_symbols: int = 50
+    true_rows: int = 6000
+    signal_symbols: int = 4
+    signal_rows: int = 17_000
     symbols: int = 505
     timeframe: str = "1d"
     rows: int = 730

@@ -1,58 +1,169 @@
-"""Whether the scores are true: `python -m tests.benchmarks.truth [SYMBOLS]`.
+"""Whether the scores are true, in markets whose truth is known."""
 
-In markets that foretell nothing, and with labels of another market, the ROC AUC pooled over the
-symbols is 0.5, and the intervals that are stated hold 0.5. With 50 symbols it takes some minutes;
-the standard error of a pooled one is then 0.0037 times the root of the horizon, at most.
-"""
-
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
+from services.trainer.domain.jobs import FitJob
 from services.trainer.domain.sample import Sample, sample
-from services.trainer.domain.scores import roc_auc
+from services.trainer.domain.scores import independent_rows, interval, roc_auc
 from services.trainer.domain.validation import Validation
-from shared.contracts.terms import ENSEMBLE
+from shared.contracts.terms import Horizon
+from shared.model.candles import Candles
+from shared.model.history import WARMUP
+from tests.benchmarks.measure import Row, Section, at_least, at_most
+from tests.benchmarks.plan import Plan
 from tests.support.jobs import daily_job
 from tests.support.judging import judged, mislabelled, validated
 from tests.support.markets import planted_signal, random_walk
 
-JOB = daily_job(days_back=1000, test_days=120, rounds=100)
+#: Standard deviations of a return that the volume foretells.
+_STRENGTH: Final = 0.6
+
+#: The share of Bayes' edge that is to be reached.
+_GOALS: Final[dict[Horizon, float]] = {1: 0.9, 3: 0.9, 7: 0.9, 14: 0.6}
+
+#: Test blocks and their share of the window.
+_FOLDS: Final = 4
+_TESTED: Final = 0.8
 
 
-def main(symbols: int) -> None:
-    _report("random walks", (judged(JOB, random_walk(1120, seed=seed)) for seed in range(symbols)))
-    _report("labels of others", (_mislabelled(seed) for seed in range(symbols)))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What was said of test rows of one symbol and horizon, and what became of them."""
+
+    truth: npt.NDArray[np.float32]
+    said: npt.NDArray[np.float64]
 
 
-def _mislabelled(seed: int) -> tuple[Sample, Validation]:
-    own, other = (
-        sample(JOB, planted_signal(1120, strength=0.6, seed=each)) for each in (seed, seed + 1000)
+def measure(plan: Plan) -> Section:
+    job = daily_job(
+        days_back=plan.true_rows,
+        min_days=1,
+        test_days=int(plan.true_rows * _TESTED) // _FOLDS,
+        rounds=plan.rounds,
     )
-    known = mislabelled(own, other)
-    return known, validated(known, JOB.plan.rounds)
+    walks = _columns(judged(job, _walk(job, seed)) for seed in range(plan.true_symbols))
+    others = _columns(_labelled_by_another(job, seed) for seed in range(plan.true_symbols))
+    return Section(
+        title="Truth",
+        notes=(
+            f"{plan.true_symbols} symbols of {plan.true_rows} made-up candles each, trained and "
+            "judged as any symbol is; the last four fifths of the rows are test rows. In random "
+            "walks, and with the labels of another market, nothing can be foretold: the ROC AUC "
+            "over all rows of all symbols is 0.5, and the interval that stands beside each "
+            "symbol's holds 0.5. With so many rows the pooled one has a standard error of "
+            f"{_largest_error(walks):.4f} or less on random walks.",
+            f"In the market with a signal, the volume foretells the next return: {_STRENGTH} of "
+            f"its standard deviations. {plan.signal_symbols} symbols of {plan.signal_rows} "
+            "candles; the yardstick is the signal itself, which no forecast can beat but by "
+            "chance. Both columns are the pooled ROC AUC over 0.5.",
+        ),
+        rows=(
+            *_nothing("random walks", walks),
+            *_nothing("labels of another market", others),
+            *_signal(plan),
+        ),
+    )
 
 
-def _report(name: str, symbols: Iterable[tuple[Sample, Validation]]) -> None:
-    truth, said, held = [], [], []
+def _walk(job: FitJob, seed: int) -> Candles:
+    return random_walk(job.plan.days_back + WARMUP, seed=seed)
+
+
+def _labelled_by_another(job: FitJob, seed: int) -> tuple[Sample, Validation]:
+    own, another = (
+        sample(job, _foretold(job.plan.days_back, each)) for each in (seed, seed + 1_000_000)
+    )
+    known = mislabelled(own, another)
+    return known, validated(known, job.plan.rounds)
+
+
+def _foretold(rows: int, seed: int) -> Candles:
+    return planted_signal(rows + WARMUP, strength=_STRENGTH, seed=seed)
+
+
+def _columns(symbols: Iterable[tuple[Sample, Validation]]) -> dict[Horizon, list[Judged]]:
+    """By horizon, each symbol's."""
+    found: dict[Horizon, list[Judged]] = {}
     for known, validation in symbols:
-        truth.append(known.labels[validation.unseen])
-        said.append(validation.p_up)
-        held.append(
-            [
-                score.roc_auc_interval[0] <= 0.5 <= score.roc_auc_interval[1]
-                for score in validation.scores
-                if score.learner == ENSEMBLE and score.roc_auc_interval
-            ]
+        for place, horizon in enumerate(known.horizons):
+            each = Judged(
+                truth=known.labels[validation.unseen, place], said=validation.p_up[:, place]
+            )
+            found.setdefault(horizon, []).append(each)
+    return found
+
+
+def _nothing(market: str, found: dict[Horizon, list[Judged]]) -> Iterator[Row]:
+    for horizon, symbols in found.items():
+        yield Row(
+            what=f"{market}, {horizon} ahead: pooled ROC AUC, from 0.5",
+            ours=abs(_pooled(symbols) - 0.5),
+            unit="",
+            goal=at_most(0.01),
         )
-    labels, p_up = np.concatenate(truth), np.concatenate(said)
-    for place, horizon in enumerate(JOB.horizons):
-        area = roc_auc(labels[:, place], p_up[:, place])
-        covered = np.mean([each[place] for each in held])
-        sys.stdout.write(f"{name}, horizon {horizon}: pooled {area:.4f}, covered {covered:.0%}\n")
-        sys.stdout.flush()
+        held = [holds for each in symbols if (holds := _holds_one_half(each)) is not None]
+        yield Row(
+            what=f"{market}, {horizon} ahead: intervals that hold 0.5",
+            ours=100.0 * float(np.mean(held)),
+            unit="%",
+            goal=at_least(90.0),
+        )
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50)
+def _signal(plan: Plan) -> Iterator[Row]:
+    job = daily_job(
+        days_back=plan.signal_rows,
+        min_days=1,
+        test_days=plan.signal_rows // 8,
+        rounds=plan.rounds,
+    )
+    ours: dict[Horizon, list[Judged]] = {}
+    bayes: dict[Horizon, list[Judged]] = {}
+    for seed in range(plan.signal_symbols):
+        candles = _foretold(plan.signal_rows, seed)
+        known, validation = judged(job, candles)
+        rows = np.searchsorted(candles["at"], known.at[validation.unseen])
+        signal = np.log(candles["volume"][rows])
+        for horizon, (each,) in _columns([(known, validation)]).items():
+            ours.setdefault(horizon, []).append(each)
+            bayes.setdefault(horizon, []).append(Judged(truth=each.truth, said=signal))
+    for horizon in ours:
+        edge, most = _pooled(ours[horizon]) - 0.5, _pooled(bayes[horizon]) - 0.5
+        yield Row(
+            what=f"signal, {horizon} ahead: edge of the ensemble, against the signal's own",
+            ours=edge,
+            yardstick=most,
+            ratio=edge / most,
+            unit="",
+            goal=at_least(_GOALS[horizon]) if horizon in _GOALS else None,
+        )
+
+
+def _pooled(symbols: list[Judged]) -> float:
+    area = roc_auc(
+        np.concatenate([each.truth for each in symbols]),
+        np.concatenate([each.said for each in symbols]),
+    )
+    return 0.5 if area is None else area
+
+
+def _holds_one_half(each: Judged) -> bool | None:
+    area = roc_auc(each.truth, each.said)
+    if area is None:
+        return None
+    low, high = interval(area, each.truth, each.said)
+    return low <= 0.5 <= high
+
+
+def _largest_error(found: dict[Horizon, list[Judged]]) -> float:
+    """Of the pooled areas: Mann-Whitney's for two halves, from the rows that stand alone."""
+    alone = [
+        sum(independent_rows(each.truth, each.said) for each in symbols)
+        for symbols in found.values()
+    ]
+    return float(1.0 / np.sqrt(3.0 * min(alone)))

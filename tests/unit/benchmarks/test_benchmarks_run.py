@@ -28,10 +28,14 @@ TINY = Plan(
     messages=5,
     cold=2,
     lease_ttl_s=1,
+    true_symbols=2,
+    true_rows=500,
+    signal_symbols=1,
+    signal_rows=500,
 )
 
 
-@pytest.mark.parametrize("topic", ["features", "job", "pool", "serving", "bus"])
+@pytest.mark.parametrize("topic", ["features", "job", "truth", "pool", "serving", "bus"])
 def test_a_benchmark_reports_finite_numbers(topic: str) -> None:
     section: Section = importlib.import_module(f"tests.benchmarks.{topic}").measure(TINY)
     assert section.rows
