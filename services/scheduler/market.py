@@ -220,7 +220,9 @@ class Market:
         What one page brings is not asked for again, so many holes beside each other cost little.
         """
         extent = await self._store.extent(*series)
-        if extent is None or not self._mending_is_due(extent, standing):
+        if extent is None:
+            raise Unavailable(f"the provider has no {series.timeframe} candle of it")
+        if not self._mending_is_due(extent, standing):
             return True
         holes = [Gap(EARLIEST_MS, extent.first - series.timeframe.ms, 0)]
         if extent.missing:

@@ -44,7 +44,10 @@ class Client(Protocol):
     has: Mapping[str, object]
     timeframes: Mapping[str, str] | None
     markets: Mapping[str, Mapping[str, Any]] | None
+    #: Of the answer that came last, whoever asked: to be read before anything else is awaited.
     last_response_headers: Mapping[str, str] | None
+    last_json_response: object
+    enableLastJsonResponse: bool  # noqa: N815 - ccxt's name
 
     async def fetch_markets(self) -> list[Any]: ...
 
@@ -101,12 +104,13 @@ class Exchange:
     """
 
     def __init__(self, client: Client, *, history: int, clock: Clock) -> None:
+        client.enableLastJsonResponse = True
         self._client = client
         self._history = history
         self._clock = clock
         self._pause = Pause(client.id, clock)
         self._listing = Lock()
-        self._list_at = clock()
+        self._list_again_at: datetime | None = None
         self._not_listed: Unavailable | None = None
         #: How far the local clock is ahead of the exchange's.
         self._ahead_ms = 0
@@ -125,7 +129,7 @@ class Exchange:
         since_ms = self._nothing_until.get(asked) or self._first_ms(market, timeframe, after_ms)
         while since_ms + timeframe.ms <= self.now_ms():
             fetch = partial(self._client.fetch_ohlcv, symbol, timeframe.value, since_ms, limit)
-            rows = await self._ask(partial(_candles, fetch))
+            rows = await self._ask(partial(self._rows, fetch))
             if found := [row for row in rows if self._new_and_closed(row, timeframe, after_ms)]:
                 self._nothing_until.pop(asked, None)
                 return found[:MOST_PER_CALL]
@@ -157,9 +161,16 @@ class Exchange:
         unfinished = row.at_ms <= self.now_ms() < closed_ms + _SETTLED_MS
         return not unfinished and (after_ms is None or row.at_ms > after_ms)
 
+    async def _rows(self, fetch: Callable[[], Awaitable[list[list[Any]]]]) -> list[Candle]:
+        """Whatever is not six cells long fails here, where it is the exchange's fault."""
+        rows = await fetch()
+        if not rows and self._client.last_json_response is None:
+            raise ValueError("no JSON")  # of which ccxt makes an empty page
+        return [Candle(*row) for row in rows]
+
     async def _market(self, symbol: Symbol) -> Mapping[str, Any]:
         async with self._listing:
-            if symbol not in (self._client.markets or ()) and self._clock() >= self._list_at:
+            if symbol not in (self._client.markets or ()) and self._may_list():
                 await self._list_markets()
         markets: Mapping[str, Mapping[str, Any]] = self._client.markets or {}
         if symbol in markets:
@@ -170,18 +181,21 @@ class Exchange:
         hint = f": it has {', '.join(near)}" if near else f", which has {len(markets)} markets"
         raise UnknownSymbol(f"{symbol} is not on {self._client.id}{hint}")
 
+    def _may_list(self) -> bool:
+        return self._list_again_at is None or self._clock() >= self._list_again_at
+
     async def _list_markets(self) -> None:
         """Not by ccxt's `load_markets`: it shares one task, which whoever is cancelled first
         cancels for all.
         """
-        self._list_at = self._clock() + _FAILED_FOR
+        self._list_again_at = self._clock() + _FAILED_FOR
         try:
             markets = await self._ask(self._client.fetch_markets)
         except Unavailable as exc:
             self._not_listed = exc
             raise
         self._client.set_markets(markets)
-        self._list_at = self._clock() + _LISTED_FOR
+        self._list_again_at = self._clock() + _LISTED_FOR
 
     async def _ask(self, request: Callable[[], Awaitable[T]]) -> T:
         """Ask once, and once more after a pause that the exchange wanted."""
@@ -219,11 +233,6 @@ class Exchange:
 
 class _Paused(Unavailable):
     """The exchange asked for a pause, which has begun."""
-
-
-async def _candles(fetch: Callable[[], Awaitable[list[list[Any]]]]) -> list[Candle]:
-    """Whatever is not six cells long fails here, where it is the exchange's fault."""
-    return [Candle(*row) for row in await fetch()]
 
 
 def _reason(exc: Exception) -> str:

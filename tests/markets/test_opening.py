@@ -1,0 +1,31 @@
+"""The settings that need a client of a market."""
+
+import pytest
+
+from shared.contracts.errors import InvalidSetting
+from shared.contracts.terms import Timeframe
+from shared.market.providers.catalogue import open_provider
+
+pytestmark = pytest.mark.usefixtures("clients")
+
+
+@pytest.mark.parametrize("name", ["ccxt:binance", "ccxt:kraken", "yfinance"])
+async def test_each_setting_opens_its_provider_without_asking_anybody(name: str) -> None:
+    async with open_provider(name, timeframe=Timeframe.D1) as provider:
+        assert provider.symbols() == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "timeframe", "said"),
+    [
+        ("ccxt:mtgox", Timeframe.D1, "there is no such exchange: choose from .*binance, .*kraken"),
+        ("ccxt:coinbase", Timeframe.H4, "set TIMEFRAME to 1m or 5m or 15m or 1h or 1d"),
+        ("yfinance", Timeframe.H1, "set TIMEFRAME to 1m or 5m or 15m or 1d"),
+    ],
+)
+async def test_a_wrong_setting_says_what_is_available(
+    name: str, timeframe: Timeframe, said: str
+) -> None:
+    with pytest.raises(InvalidSetting, match=said):
+        async with open_provider(name, timeframe=timeframe):
+            pass
