@@ -27,6 +27,8 @@ def chosen(
 ) -> dict[str, str]:
     """The settings that the options of `up` stand for; they win over the environment."""
     defaults = {name: value for name, value in DEMO.items() if demo and not env.optional(name)}
+    if env.optional("SYMBOLS_FILE"):
+        defaults.pop("SYMBOLS", None)
     options = {
         "DATA_DIR": str((data_dir or env.data_dir()).expanduser().absolute()),
         "GATEWAY_HOST": host,

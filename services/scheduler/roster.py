@@ -128,7 +128,7 @@ async def in_force(universes: Universes, named: Universe, listed: Symbols | None
         stored = await universes.read()
         universe = at_start(stored.record if stored else None, named, listed)
         if stored is not None and universe == stored.record:
-            if universe.chosen_by == "people" and universe.symbols != named.symbols:
+            if universe.chosen_by == "people" and set(universe.symbols) != set(named.symbols):
                 log.warning("the symbols that people chose stand until the settings name others")
             return universe
         with suppress(Conflict):

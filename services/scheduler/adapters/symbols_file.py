@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from services.scheduler.settings import read_symbols
 from shared.contracts.errors import InvalidSetting
@@ -13,15 +12,18 @@ from shared.contracts.symbols import Symbol
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S: Final = 2.0
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SymbolsFile:
     """`listed` is what was read from it last."""
 
     path: Path
     listed: tuple[Symbol, ...]
+    look_every_s: float = 2.0
+
+    def read(self) -> tuple[Symbol, ...]:
+        """Raises InvalidSetting: it cannot be read, or lists something else than symbols."""
+        return read_symbols(self.path)
 
     async def changes(self) -> AsyncGenerator[tuple[Symbol, ...]]:
         """What it lists, each time that this changes, for ever. While it cannot be read, or lists
@@ -29,9 +31,9 @@ class SymbolsFile:
         """
         listed, problem = self.listed, ""
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(self.look_every_s)
             try:
-                found = await asyncio.to_thread(read_symbols, self.path)
+                found = await asyncio.to_thread(self.read)
             except InvalidSetting as exc:
                 if str(exc) != problem:
                     problem = str(exc)

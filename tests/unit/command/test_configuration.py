@@ -43,6 +43,10 @@ def test_a_data_directory_means_the_same_wherever_a_service_stands() -> None:
     assert settings({"DATA_DIR": "~/data"})["DATA_DIR"] == str(Path.home() / "data")
 
 
+def test_a_file_of_symbols_replaces_those_of_the_demo() -> None:
+    assert "SYMBOLS" not in settings({"SYMBOLS_FILE": "mine.txt"}, demo=True)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_starts_with_the_defaults_and_with_the_demo(service: str) -> None:
     check_settings(service, Environment({}))
@@ -54,7 +58,8 @@ def test_every_service_starts_with_the_defaults_and_with_the_demo(service: str) 
     [
         ("scheduler", "HORIZONS", "x"),
         ("scheduler", "TIMEFRAME", "2w"),
-        ("trainer", "TRAIN_BATCH_SIZE", "0"),
+        ("trainer", "TRAINER_PROCESSES", "0"),
+        ("scheduler", "TRAIN_BATCH_SIZE", "0"),
         ("predictor", "PREDICTION_CACHE_TTL_HOURS", "never"),
         ("gateway", "GATEWAY_HOST", "0.0.0.0"),
     ],
