@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from shared.contracts.estimates import seconds_left
 from shared.contracts.records import JobRecord, RunRecord
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Status
@@ -71,8 +72,5 @@ class Progress:
         return self.batches
 
     def eta_s(self, now: datetime) -> float | None:
-        """Seconds left at the pace so far; None before the first job has ended."""
-        if self.run is None or self.run.started_at is None or not self.ended:
-            return None
-        elapsed = (now - self.run.started_at).total_seconds()
-        return max(0.0, elapsed / self.ended * (self.total - self.ended))
+        """Seconds left; None before the first job has ended."""
+        return seconds_left(self.jobs.values(), (), now) if len(self.jobs) == self.total else None

@@ -146,6 +146,9 @@ def _conclude(progress: Progress, out: Console) -> Exit:
     match run.status:
         case Status.SUCCEEDED | Status.FAILED:
             return _summary(run, progress, out)
+        case Status.CANCELLED:
+            out.print(f"run {run.run_id} was cancelled; {run.done} of {run.total} were trained")
+            return Exit.PARTLY
         case _:
             reason = run.error.message if run.error else "no reason was given"
             out.print(f"run {run.run_id} was {run.status}: {reason}")

@@ -24,8 +24,9 @@ def train(
 ) -> None:
     """Train now, and watch it.
 
-    Exit code: 0 all succeeded, 1 some failed, 3 refused, because another run holds the training
-    lock, or skipped, because nothing was due. Ctrl-C stops the watching, not the run.
+    Exit code: 0 all succeeded, 1 some failed or were cancelled, 3 refused, because another run
+    holds the training lock, or skipped, because nothing was due. Ctrl-C stops the watching, not the
+    run.
 
     For example:
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from services.scheduler.domain.candidates import Knowledge, plan
 from services.scheduler.domain.configuration import training_schedules
@@ -12,6 +12,7 @@ from services.scheduler.domain.standing import coverage, current_run, success_ra
 from shared.contracts.errors import NotFound
 from shared.contracts.records import (
     CandleSummary,
+    CurrentRun,
     JobRecord,
     LockHolder,
     ModelRecord,
@@ -29,6 +30,9 @@ from shared.contracts.requests import (
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Status
 from shared.runtime.clock import Clock
+
+#: How many of the newest jobs say how long one takes, before the first of a run has ended.
+_MEASURED_BY: Final = 200
 
 
 class Runs(Protocol):
@@ -119,13 +123,19 @@ class Answers:
                 default=None,
             ),
             last_run=next((run for run in latest if run.status.final), None),
-            current_run=current_run(current, await self._runs.jobs_of(current.run_id), now)
-            if current
-            else None,
+            current_run=await self._standing(current, now) if current else None,
             lock=lock,
             coverage=coverage(universe, self._models, self._decisions.policy.max_age, now),
             success_rate=success_rate(await self._runs.outcomes()),
         )
+
+    async def _standing(self, run: RunRecord, now: datetime) -> CurrentRun:
+        jobs = [
+            replace(job, progress_pct=self._progress.of(job))
+            for job in await self._runs.jobs_of(run.run_id)
+        ]
+        measured = JobsRequest(status=Status.SUCCEEDED, limit=_MEASURED_BY)
+        return current_run(run, jobs, await self._runs.jobs(measured), now)
 
 
 def _current(unfinished: list[RunRecord], lock: LockHolder | None) -> RunRecord | None:

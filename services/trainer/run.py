@@ -223,7 +223,7 @@ class Coordinator:
 
     async def _conduct(self, run: RunRecord, terms: Terms) -> Tally:
         """Hand out the jobs and see every one of them end."""
-        board = Board(run, await self._jobs(run, terms.universe), self._clock())
+        board = Board(run, await self._jobs(run, terms.universe))
         async with aclosing(self._book.job_changes(run.run_id)) as changes:
             for batch in board.batches:
                 await self._hand_out(run, board, batch, terms)

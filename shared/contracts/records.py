@@ -318,6 +318,17 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pregenerated:
+    """How many predictions were made anew; `failed` could not be, each for a reason in the log, and
+    `waiting` symbols have no model yet.
+    """
+
+    made: int
+    failed: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
     """One line of the top list: a symbol and its best forecast under the asked order."""
 
@@ -351,7 +362,9 @@ class CandleSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentRun:
-    """The run in progress. `eta_s` is None until a job of it has finished."""
+    """The run in progress. `progress_pct` counts what running jobs have done as well; `eta_s` is
+    None until a job like those that are left has been measured, in this run or an earlier one.
+    """
 
     run_id: str
     source: Source

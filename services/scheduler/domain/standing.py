@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from shared.contracts.estimates import seconds_left
 from shared.contracts.records import (
     Coverage,
     CurrentRun,
@@ -30,24 +31,25 @@ def coverage(
     )
 
 
-def current_run(run: RunRecord, jobs: Sequence[JobRecord], now: datetime) -> CurrentRun:
-    """The run in progress. The estimate assumes that the rest goes at the pace so far."""
-    started_at = run.started_at or run.requested_at
+def current_run(
+    run: RunRecord, jobs: Sequence[JobRecord], earlier: Sequence[JobRecord], now: datetime
+) -> CurrentRun:
+    """The run in progress. `earlier` are jobs of runs before it, for an estimate of its time."""
     statuses = [job.status for job in jobs]
     done, failed = statuses.count(Status.SUCCEEDED), statuses.count(Status.FAILED)
     ended = sum(status.final for status in statuses)
-    elapsed = (now - started_at).total_seconds()
+    progress = sum(100.0 if job.status.final else job.progress_pct for job in jobs)
     return CurrentRun(
         run_id=run.run_id,
         source=run.source,
         mode=run.mode,
-        started_at=started_at,
+        started_at=run.started_at or run.requested_at,
         total=run.total,
         done=done,
         failed=failed,
         skipped=ended - done - failed,
-        progress_pct=round(100 * ended / run.total, 1) if run.total else 100.0,
-        eta_s=round((run.total - ended) * elapsed / ended, 1) if ended else None,
+        progress_pct=round(progress / run.total, 1) if run.total else 100.0,
+        eta_s=seconds_left(jobs, earlier, now) if len(jobs) == run.total else None,
         batch=min(ended // run.batch_size + 1, -(-run.total // run.batch_size)),
         batches=-(-run.total // run.batch_size),
     )

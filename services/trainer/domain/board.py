@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.contracts.estimates import seconds_left
 from shared.contracts.events import RunProgressed
 from shared.contracts.records import JobRecord, RunRecord
 from shared.contracts.symbols import Symbol
@@ -37,17 +38,15 @@ def tally(jobs: Iterable[JobRecord]) -> Tally:
 
 
 class Board:
-    """The jobs of one run as far as its coordinator knows them, since `now`."""
+    """The jobs of one run as far as its coordinator knows them."""
 
-    def __init__(self, run: RunRecord, jobs: Iterable[JobRecord], now: datetime) -> None:
+    def __init__(self, run: RunRecord, jobs: Iterable[JobRecord]) -> None:
         self.run = run
         self.jobs = {job.symbol: job for job in jobs}
         self.batches = [
             run.symbols[start : start + run.batch_size]
             for start in range(0, run.total, run.batch_size)
         ]
-        self._since = now
-        self._ended_before = self.count.ended
 
     @property
     def count(self) -> Tally:
@@ -65,17 +64,6 @@ class Board:
         self.jobs[job.symbol] = job
         return job.status.final
 
-    def eta_s(self, now: datetime) -> float | None:
-        """Seconds left at the pace of the jobs that ended under this coordinator; None before
-        the first of them.
-        """
-        count = self.count
-        recently = count.ended - self._ended_before
-        if recently <= 0:
-            return None
-        elapsed = (now - self._since).total_seconds()
-        return round((count.total - count.ended) * elapsed / recently, 1)
-
     def progress(self, batch: Sequence[Symbol], now: datetime) -> RunProgressed:
         run, count = self.run, self.count
         return RunProgressed(
@@ -91,5 +79,5 @@ class Board:
             batch=self.batches.index(tuple(batch)) + 1,
             batches=len(self.batches),
             progress_pct=count.progress_pct,
-            eta_s=self.eta_s(now),
+            eta_s=seconds_left(self.jobs.values(), (), now),
         )

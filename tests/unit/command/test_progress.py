@@ -54,8 +54,10 @@ def test_the_batch_is_the_first_one_with_a_job_that_has_not_ended() -> None:
 
 
 def test_the_time_left_is_that_of_the_pace_so_far() -> None:
-    known = progress(a_run(), a_job(0, Status.SUCCEEDED), a_job(1, Status.SUCCEEDED))
-    assert known.eta_s(START + timedelta(seconds=20)) == 30.0
+    known = progress(a_run(), *(a_job(place, Status.QUEUED) for place in range(len(SYMBOLS))))
+    ended = START + timedelta(seconds=10)
+    known.take(replace(a_job(0, Status.SUCCEEDED), started_at=START, finished_at=ended))
+    assert known.eta_s(ended) == 10.0 * (len(SYMBOLS) - 1)
 
 
 def test_before_the_first_job_has_ended_the_time_left_is_unknown() -> None:

@@ -3,6 +3,7 @@ from datetime import timedelta
 
 from services.scheduler.domain.standing import coverage, current_run, success_rate
 from shared.contracts.records import Universe
+from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Status, Timeframe
 from tests.support.coordination import BEGIN, job_record, model_record, run_record, symbols
 
@@ -42,21 +43,38 @@ def test_a_run_in_progress_is_counted_from_its_jobs() -> None:
     run = replace(run_record(count=6), status=Status.RUNNING, started_at=BEGIN, batch_size=2)
     statuses = [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.RUNNING]
     jobs = [job_record(s, status) for s, status in zip(symbols(4), statuses, strict=True)]
-    now = current_run(run, jobs, BEGIN + timedelta(minutes=3))
+    now = current_run(run, jobs, [], BEGIN + timedelta(minutes=3))
     assert (now.total, now.done, now.failed, now.skipped) == (6, 1, 1, 1)
     assert (now.progress_pct, now.batch, now.batches) == (50.0, 2, 3)
-    assert now.eta_s == 180
 
 
-def test_the_estimate_is_unknown_until_a_job_has_ended() -> None:
+def test_what_a_running_job_has_done_is_progress_of_its_run() -> None:
+    run = replace(run_record(count=2), status=Status.RUNNING, started_at=BEGIN)
+    running, queued = (job_record(symbol) for symbol in symbols(2))
+    jobs = [replace(running, status=Status.RUNNING, progress_pct=50.0), queued]
+    assert current_run(run, jobs, [], BEGIN).progress_pct == 25.0
+
+
+def test_a_run_is_estimated_by_the_jobs_of_earlier_ones_until_its_first_has_ended() -> None:
     run = replace(run_record(count=2), started_at=BEGIN)
-    assert current_run(run, [], BEGIN + timedelta(hours=1)).eta_s is None
+    jobs = [job_record(symbol) for symbol in run.symbols]
+    minute = timedelta(minutes=1)
+    earlier = replace(
+        job_record(Symbol("X"), Status.SUCCEEDED), started_at=BEGIN - minute, finished_at=BEGIN
+    )
+    assert current_run(run, jobs, [earlier], BEGIN).eta_s == 120
+    assert current_run(run, jobs, [], BEGIN).eta_s is None
+
+
+def test_a_run_is_not_estimated_before_all_its_jobs_are_known() -> None:
+    run = replace(run_record(count=2), started_at=BEGIN)
+    assert current_run(run, [], [], BEGIN + timedelta(hours=1)).eta_s is None
 
 
 def test_a_run_whose_jobs_have_all_ended_is_in_its_last_batch() -> None:
     run = replace(run_record(count=2), started_at=BEGIN, batch_size=1)
     jobs = [job_record(symbol, Status.SUCCEEDED) for symbol in symbols(2)]
-    now = current_run(run, jobs, BEGIN + timedelta(minutes=1))
+    now = current_run(run, jobs, [], BEGIN + timedelta(minutes=1))
     assert (now.batch, now.progress_pct, now.eta_s) == (2, 100.0, 0)
 
 

@@ -19,7 +19,7 @@ def board(*, count: int, ended: int = 0, batch_size: int = 25) -> Board:
         job_record(symbol, Status.SUCCEEDED if number < ended else Status.QUEUED)
         for number, symbol in enumerate(run.symbols)
     ]
-    return Board(run, jobs, BEGIN)
+    return Board(run, jobs)
 
 
 def test_a_run_is_cut_into_batches_of_its_size_and_a_rest() -> None:
@@ -63,29 +63,6 @@ def test_a_cancelled_job_counts_as_skipped() -> None:
     assert (count.done, count.failed, count.skipped) == (0, 0, 1)
 
 
-def test_there_is_no_estimate_before_the_first_job_has_ended() -> None:
-    assert board(count=4).eta_s(BEGIN + MINUTE) is None
-
-
-def test_the_estimate_is_the_rest_at_the_pace_so_far() -> None:
-    four = board(count=4)
-    four.take(job_record(symbols(4)[0], Status.SUCCEEDED))
-    assert four.eta_s(BEGIN + MINUTE) == 180
-
-
-def test_the_pace_of_an_earlier_coordinator_is_not_counted() -> None:
-    ten = board(count=10, ended=7)
-    assert ten.eta_s(BEGIN + MINUTE) is None
-    ten.take(job_record(symbols(10)[7], Status.SUCCEEDED))
-    assert ten.eta_s(BEGIN + MINUTE) == 120
-
-
-def test_nothing_is_left_of_a_run_whose_jobs_have_all_ended() -> None:
-    one = board(count=1)
-    one.take(job_record(symbols(1)[0], Status.FAILED))
-    assert one.eta_s(BEGIN + MINUTE) == 0
-
-
 def test_progress_names_the_batch_and_the_share_that_ended() -> None:
     three = board(count=3, batch_size=2)
     three.take(job_record(symbols(3)[0], Status.SUCCEEDED))
@@ -93,6 +70,13 @@ def test_progress_names_the_batch_and_the_share_that_ended() -> None:
     assert (told.batch, told.batches) == (1, 2)
     assert (told.done, told.failed, told.skipped, told.total) == (1, 0, 0, 3)
     assert told.progress_pct == 33.3
+
+
+def test_progress_estimates_the_rest_by_the_jobs_that_have_ended() -> None:
+    three = board(count=3)
+    ended = job_record(symbols(3)[0], Status.SUCCEEDED, finished_at=BEGIN + MINUTE)
+    three.take(replace(ended, started_at=BEGIN))
+    assert three.progress(three.batches[0], BEGIN + MINUTE).eta_s == 120
 
 
 def test_the_same_progress_is_the_same_event_whoever_tells_it() -> None:

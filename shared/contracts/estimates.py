@@ -1,0 +1,56 @@
+"""How long a run still takes, from what was measured of its jobs and of earlier ones."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from statistics import fmean
+
+from shared.contracts.records import JobRecord
+
+
+def seconds_left(
+    jobs: Collection[JobRecord], earlier: Iterable[JobRecord], now: datetime
+) -> float | None:
+    """The work that is left in a run, shared by as many jobs at once as there were until now.
+
+    A job is expected to take as long as those of its mode in this run or, where none has ended
+    yet, in `earlier` ones; one that is running, as much longer as those did that took at least as
+    long as it has taken already. None where neither has a job of such a mode that has ended.
+    """
+    earlier = list(earlier)
+    left = []
+    for job in jobs:
+        if not job.status.final:
+            measured = _durations(jobs, job) or _durations(earlier, job)
+            if not measured:
+                return None
+            left.append(_remaining(measured, _age_s(job, now)))
+    at_once = _at_once(jobs, now) or _at_once(earlier, now) or 1.0
+    return round(max(sum(left) / at_once, max(left, default=0.0)), 1)
+
+
+def _durations(jobs: Iterable[JobRecord], like: JobRecord) -> list[float]:
+    return [job.duration_s for job in jobs if job.mode is like.mode and job.duration_s is not None]
+
+
+def _age_s(job: JobRecord, now: datetime) -> float:
+    return (now - job.started_at).total_seconds() if job.started_at else 0.0
+
+
+def _remaining(durations: Sequence[float], age_s: float) -> float:
+    """The mean of what is left of those that take longer than `age_s`."""
+    longer = [duration - age_s for duration in durations if duration > age_s]
+    return fmean(longer) if longer else 0.0
+
+
+def _at_once(jobs: Iterable[JobRecord], now: datetime) -> float | None:
+    """How many jobs ran beside each other, on average over the time in which any ran."""
+    busy = wall = 0.0
+    last = None
+    for begun, ended in sorted(
+        (job.started_at, job.finished_at or now) for job in jobs if job.started_at is not None
+    ):
+        busy += (ended - begun).total_seconds()
+        if last is None or ended > last:
+            wall += (ended - (begun if last is None else max(begun, last))).total_seconds()
+            last = ended
+    return busy / wall if wall > 0 else None
