@@ -9,6 +9,7 @@ split or dividend changes what Yahoo tells of the past; what is stored stays as 
 
 import asyncio
 import logging
+import warnings
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -71,6 +72,7 @@ async def open_yahoo(*, timeframe: Timeframe, history: int, clock: Clock) -> Asy
     # What fails is told by an error; without this it is only logged.
     yfinance.config.debug.hide_exceptions = False
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
     threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="yahoo")
     try:
         yield Yahoo(threads, history=history, clock=clock)
@@ -114,6 +116,8 @@ class Yahoo:
         except (YFException, OSError, LookupError, TypeError, ValueError, AttributeError) as exc:
             # yfinance remembers answers, and does not look whether they are any good.
             YfData.cache_get.cache_clear()
+            if _not_found(exc):
+                raise UnknownSymbol(f"Yahoo has nothing of {symbol}") from exc
             raise Unavailable(f"Yahoo: {type(exc).__name__}: {str(exc)[:200]}") from exc
         new = [row for row in rows if after_ms is None or row.at_ms > after_ms]
         return [row for row in new if self._closed(row, timeframe)][:MOST_PER_CALL]
@@ -148,6 +152,11 @@ class Yahoo:
     def _closed(self, row: Candle, timeframe: Timeframe) -> bool:
         """Between two candles Yahoo tells of the last trade, as one that begins in that second."""
         return row.at_ms % timeframe.ms == 0 and row.at_ms + timeframe.ms <= self.now_ms()
+
+
+def _not_found(exc: Exception) -> bool:
+    """Whether it is the HTTP error 404, in either of the HTTP clients that yfinance may use."""
+    return getattr(getattr(exc, "response", None), "status_code", None) == 404
 
 
 def _candle(timeframe: Timeframe, at: object, *numbers: float) -> Candle:
