@@ -27,7 +27,7 @@ from shared.bus.objects import Artifacts
 from shared.bus.publisher import Publisher
 from shared.bus.survey import Reporter
 from shared.contracts import subjects
-from shared.contracts.requests import PredictRequest, TopRequest
+from shared.contracts.requests import PredictRequest, PregenerateRequest, TopRequest
 from shared.market.store import CandleStore
 from shared.runtime.clock import utc_now
 from shared.runtime.service import run
@@ -74,6 +74,9 @@ async def main(env: Environment) -> None:
         endpoints = (
             rpc.Endpoint(name="get", request=PredictRequest, handler=predictor.get),
             rpc.Endpoint(name="top", request=TopRequest, handler=predictor.top),
+            rpc.Endpoint(
+                name="pregenerate", request=PregenerateRequest, handler=predictor.pregenerate
+            ),
         )
 
         async def hear_of_models() -> None:

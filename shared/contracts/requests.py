@@ -84,6 +84,18 @@ class TopRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PregenerateRequest:
+    """`evertrain.predictor.pregenerate`: make the predictions of these symbols, or of all, anew.
+
+    They expire after `ttl_hours`, or as usual; those that a newer model or candle asks for
+    meanwhile expire as usual.
+    """
+
+    symbols: tuple[Symbol, ...] | None = None
+    ttl_hours: Annotated[float, Meta(gt=0, le=168)] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobsRequest:
     """`evertrain.scheduler.jobs`: newest first; `before` is the cursor of the page before."""
 

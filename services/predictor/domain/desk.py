@@ -1,7 +1,7 @@
 """Everything known about one symbol, and the answer that follows from it."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.predictor.domain.freshness import Entry, Lapse, Moment, lapse
 from services.predictor.domain.setbacks import Setback, setback
@@ -14,7 +14,8 @@ from shared.contracts.symbols import Symbol
 class Desk:
     """`live` is the registry's model and `good` the last one that worked; `newest` is the newest
     candle heard of, in the live model's timeframe. `refused` is a setback with the live model,
-    which `good` stands in for; `failed` one with the computation as a whole.
+    which `good` stands in for; `failed` one with the computation as a whole. With `lasting`, the
+    next prediction is fresh for so long instead of as usual.
     """
 
     symbol: Symbol
@@ -24,6 +25,7 @@ class Desk:
     entry: Entry | None = None
     refused: Setback | None = None
     failed: Setback | None = None
+    lasting: timedelta | None = None
 
     def promote(self, record: ModelRecord) -> bool:
         """A model went live. Says whether that was news."""
@@ -69,7 +71,7 @@ class Desk:
         """`heard` is what `newest` was when the candles were read: word of a candle is a reason to
         look into the store, and what the store has is what counts.
         """
-        self.entry, self.failed = Entry.of(prediction, now), None
+        self.entry, self.failed, self.lasting = Entry.of(prediction, now), None, None
         ours = self.live is not None and self.live.timeframe is prediction.timeframe
         if ours and self.newest == heard:
             self.newest = prediction.candle_at

@@ -63,17 +63,12 @@ def lapse(
 def replaces(new: Prediction, stored: Prediction, now: datetime) -> bool:
     """Whether `new` should take the place of `stored`, which is of the same model version.
 
-    What is equal replaces only a stored one in the second half of its time, so that of several
+    What is equal replaces only a stored one that has not half as much time left, so that of several
     predictors one writes; a mark of staleness is set or taken away only by the later computation.
     """
     if new.candle_at != stored.candle_at:
         return new.candle_at > stored.candle_at
     if new.stale != stored.stale:
         return new.generated_at >= stored.generated_at
-    return new.expires_at > stored.expires_at and _remaining(stored, now) <= 0.5
-
-
-def _remaining(prediction: Prediction, now: datetime) -> float:
-    """The share of its time that is left."""
-    whole = prediction.expires_at - prediction.generated_at
-    return (prediction.expires_at - now) / whole if whole > timedelta(0) else 0.0
+    left = max(stored.expires_at - now, timedelta(0))
+    return new.expires_at > stored.expires_at and new.expires_at - now >= 2 * left

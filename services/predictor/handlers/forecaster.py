@@ -49,7 +49,7 @@ class Candles(Protocol):
 
 
 class Forecaster:
-    """Predictions count as fresh for `ttl`."""
+    """Predictions count as fresh for `ttl`, or for as long as the desk says."""
 
     def __init__(self, models: Models, candles: Candles, *, ttl: timedelta) -> None:
         self._models = models
@@ -77,7 +77,7 @@ class Forecaster:
             model_version=record.version,
             candle_at=_newest(rows),
             generated_at=now.at,
-            expires_at=now.at + self._ttl,
+            expires_at=now.at + (desk.lasting or self._ttl),
         )
 
     async def _usable(

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from itertools import islice
 from typing import Final, Protocol
 
@@ -20,8 +21,15 @@ from services.predictor.handlers.forecaster import Forecaster, problem
 from services.predictor.handlers.turns import Turns
 from shared.contracts.errors import AppError, NotReady, UnknownSymbol
 from shared.contracts.events import CandlesUpdated
-from shared.contracts.records import ModelRecord, Prediction, Problem, Ranked, Universe
-from shared.contracts.requests import PredictRequest, TopRequest
+from shared.contracts.records import (
+    ModelRecord,
+    Prediction,
+    Pregenerated,
+    Problem,
+    Ranked,
+    Universe,
+)
+from shared.contracts.requests import PredictRequest, PregenerateRequest, TopRequest
 from shared.contracts.symbols import Symbol
 from shared.runtime.clock import Clock
 
@@ -36,6 +44,8 @@ _TURNS: Final = 2
 #: When to tell again what could not be told.
 _TELL_AGAIN_S: Final = 2.0
 _PROBLEMS_TOLD: Final = 20
+#: Predictions made in advance.
+_TOLD_EVERY: Final = 100
 _COUNTED: Final = ("hits", "misses", "stale", "failures")
 
 
@@ -133,6 +143,24 @@ class Predictor:
         now = self._now()
         return ranked((desk.answer(now) for desk in self._answering()), asked)
 
+    async def pregenerate(self, asked: PregenerateRequest) -> Pregenerated:
+        """Make predictions anew before anyone asks, and say how it went.
+
+        Raises:
+            UnknownSymbol: a named symbol is not in the universe.
+        """
+        named = asked.symbols
+        desks = list(self._covered()) if named is None else [self._asked_desk(s) for s in named]
+        modelled = [desk for desk in desks if desk.live is not None]
+        ttl = timedelta(hours=asked.ttl_hours) if asked.ttl_hours else None
+        made = 0
+        for number, desk in enumerate(modelled, 1):
+            made += await self._renewed(desk, ttl)
+            if number % _TOLD_EVERY == 0 or number == len(modelled):
+                log.info("pregenerating", extra={"done": number, "of": len(modelled)})
+        waiting = len(desks) - len(modelled)
+        return Pregenerated(made=made, failed=len(modelled) - made, waiting=waiting)
+
     def problems(self) -> tuple[Problem, ...]:
         """What keeps predictions from being the newest, for the first few symbols."""
         troubles = (
@@ -194,6 +222,19 @@ class Predictor:
                     if desk.settled(self._now()):
                         break
         return desk.entry is not before
+
+    async def _renewed(self, desk: Desk, ttl: timedelta | None) -> bool:
+        """Compute the entry in a turn that begins now; says whether there is a new one."""
+        asked_at = self._now().tick
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WAIT_S):
+                for _ in range(_TURNS):
+                    desk.lasting = ttl
+                    await self._computing.next_end(desk.symbol)
+                    if desk.entry is not None and desk.entry.made >= asked_at:
+                        return True
+        desk.lasting = None
+        return False
 
     def _order(self, desk: Desk) -> None:
         if desk.live is not None and desk.symbol in (self._universe or ()):

@@ -69,6 +69,12 @@ def test_an_equal_one_is_replaced_only_in_the_second_half_of_its_time(
     assert replaces(renewed, prediction(), now) is replaced
 
 
+def test_one_that_was_made_to_last_longer_replaces_one_that_is_fresh() -> None:
+    lasting = replace(prediction(), expires_at=START + 24 * TTL)
+    assert replaces(lasting, prediction(), START)
+    assert not replaces(prediction(), lasting, START)
+
+
 def test_of_two_predictors_only_one_renews() -> None:
     now = START + 0.6 * TTL
     mine, theirs = prediction(generated_at=now), prediction(generated_at=now)

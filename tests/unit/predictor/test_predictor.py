@@ -11,7 +11,7 @@ from shared.contracts.errors import (
     UnknownHorizon,
     UnknownSymbol,
 )
-from shared.contracts.requests import PredictRequest, TopRequest
+from shared.contracts.requests import PredictRequest, PregenerateRequest, TopRequest
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from tests.support.predicting import (
@@ -57,6 +57,40 @@ async def test_a_hit_computes_nothing() -> None:
             await room.predictor.get(ASK_BTC)
         assert len(room.candles.reads) == 1
         assert room.predictor.figures()["hits"] == 10
+
+
+async def test_predictions_made_in_advance_last_as_long_as_they_are_to() -> None:
+    async with running_predictor() as room:
+        await with_model(room)
+        found = await room.predictor.pregenerate(PregenerateRequest(ttl_hours=24))
+        assert (found.made, found.failed, found.waiting) == (1, 0, 0)
+        answer = await room.predictor.get(ASK_BTC)
+        assert answer.expires_at - answer.generated_at == timedelta(hours=24)
+        room.predictor.on_model(record("v2"))
+        answer = await room.predictor.get(ASK_BTC)
+        assert answer.expires_at - answer.generated_at == TTL
+
+
+async def test_without_a_time_to_live_predictions_are_made_anew_as_usual() -> None:
+    async with running_predictor() as room:
+        await with_model(room)
+        await room.predictor.pregenerate(PregenerateRequest(ttl_hours=24))
+        await room.predictor.pregenerate(PregenerateRequest())
+        answer = await room.predictor.get(ASK_BTC)
+        assert answer.expires_at - answer.generated_at == TTL
+        assert len(room.candles.reads) == 3
+
+
+async def test_what_cannot_be_made_in_advance_is_counted() -> None:
+    async with running_predictor() as room:
+        room.predictor.on_universe(universe(BTC, ETH))
+        room.predictor.on_model(record())
+        await settled()
+        room.candles.broken = CandlesRefused("damaged")
+        found = await room.predictor.pregenerate(PregenerateRequest(ttl_hours=24))
+        assert (found.made, found.failed, found.waiting) == (0, 1, 1)
+        with pytest.raises(UnknownSymbol):
+            await room.predictor.pregenerate(PregenerateRequest(symbols=(Symbol("DOGE"),)))
 
 
 async def test_concurrent_askers_of_what_is_missing_share_one_computation() -> None:
