@@ -14,8 +14,9 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.client import JetStreamContext
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError
 
+from shared.bus import stored
 from shared.bus.connection import Connection
 from shared.contracts.errors import Conflict, Unavailable
 from shared.runtime.backoff import backoff
@@ -23,8 +24,6 @@ from shared.runtime.backoff import backoff
 EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 #: JetStream's error codes for a compare-and-set that lost.
 WRONG_LAST: Final = frozenset({10071, 10164})
-#: As opposed to a stream that is not there.
-_NO_MESSAGE: Final = 10037
 _UNANSWERED: Final = (nats.errors.Error, OSError, TimeoutError)
 _TIMEOUT_S: Final = 5.0
 _LISTED_WITHIN_S: Final = 30.0
@@ -68,7 +67,7 @@ class Bucket:
         message = await self._last(key)
         if message is None or _is_marker(message.headers):
             return None
-        return Entry(key, message.data or b"", message.seq or 0)
+        return Entry(key, message.data, message.sequence)
 
     async def put(self, key: str, value: bytes) -> int:
         """Write without a condition; the new revision."""
@@ -86,7 +85,7 @@ class Bucket:
         message = await self._last(key)
         if message is not None and not _is_marker(message.headers):
             raise Conflict(f"{key} is already in {self.name}")
-        last = message.seq or 0 if message else 0
+        last = message.sequence if message else 0
         return await self.update(key, value, last, ttl=ttl)
 
     async def update(self, key: str, value: bytes, last: int, *, ttl: float | None = None) -> int:
@@ -171,16 +170,8 @@ class Bucket:
             raise Unavailable(f"NATS does not answer for {self.name}") from exc
         return str(info.created)
 
-    async def _last(self, key: str) -> api.RawStreamMsg | None:
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                return await self._connection.js.get_last_msg(self._stream, self._prefix + key)
-        except NotFoundError as exc:
-            if exc.err_code == _NO_MESSAGE:
-                return None
-            raise Unavailable(f"there is no bucket {self.name}") from exc
-        except _UNANSWERED as exc:
-            raise Unavailable(f"NATS does not answer for {self.name}") from exc
+    async def _last(self, key: str) -> stored.Message | None:
+        return await stored.newest(self._connection, self._stream, self._prefix + key)
 
     async def _publish(self, key: str, value: bytes, headers: dict[str, str]) -> int:
         try:

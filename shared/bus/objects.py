@@ -9,8 +9,9 @@ import nats.errors
 import orjson
 from nats.js.api import ObjectMeta, ObjectMetaOptions
 from nats.js.errors import Error as JetStreamError
-from nats.js.errors import NotFoundError
+from nats.js.object_store import ObjectStore
 
+from shared.bus import stored
 from shared.bus.connection import Connection
 from shared.contracts.errors import ArtifactRefused, NotFound, Unavailable
 from shared.contracts.subjects import ARTIFACTS
@@ -19,14 +20,14 @@ _STREAM: Final = f"OBJ_{ARTIFACTS}"
 #: Below the default of a NATS server's largest message, 1 MiB.
 _CHUNK: Final = 512 << 10
 _TIMEOUT_S: Final = 30.0
-_IDLE_S: Final = 5.0
 
 
 class Artifacts:
     """Put and get by content. Names are never reused, so a reader cannot see half a write."""
 
     def __init__(self, connection: Connection) -> None:
-        self._js = connection.js
+        self._connection = connection
+        self._store = ObjectStore(ARTIFACTS, _STREAM, connection.js)
 
     async def put(self, data: bytes) -> str:
         """Store `data`, once; its SHA-256 in hex is its name.
@@ -38,18 +39,18 @@ class Artifacts:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 if await self._info(name) is None:
-                    store = await self._js.object_store(ARTIFACTS)
                     options = ObjectMetaOptions(max_chunk_size=_CHUNK)
-                    await store.put(name, data, ObjectMeta(name=name, options=options))
-        except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as exc:
+                    await self._store.put(name, data, ObjectMeta(name=name, options=options))
+        except (nats.errors.Error, JetStreamError, OSError) as exc:
             raise Unavailable("NATS did not take the artifact") from exc
         return name
 
     async def get(self, name: str) -> bytes:
         """The bytes whose SHA-256 is `name`.
 
-        Why not the library's `get`: at nats-py 2.16 it is quadratic in the object's size, and it
-        never returns when the object changes under it.
+        Why not the library's `get`: at nats-py 2.16 it is quadratic in the object's size, it never
+        returns when the object changes under it, and a consumer, which it makes for each object,
+        costs the server more than reading the few chunks that an artifact has.
 
         Raises:
             NotFound: there is no such artifact.
@@ -62,7 +63,7 @@ class Artifacts:
                 if info is None:
                     raise NotFound(f"there is no artifact {name}")
                 data = await self._chunks(str(info["nuid"]), int(info["size"]))
-        except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as exc:
+        except TimeoutError as exc:
             raise Unavailable(f"NATS did not deliver artifact {name}") from exc
         if hashlib.sha256(data).hexdigest() != name:
             raise ArtifactRefused(f"artifact {name} is damaged: its content has another hash")
@@ -70,24 +71,19 @@ class Artifacts:
 
     async def _info(self, name: str) -> dict[str, str | int] | None:
         encoded = base64.urlsafe_b64encode(name.encode()).decode()
-        try:
-            message = await self._js.get_last_msg(_STREAM, f"$O.{ARTIFACTS}.M.{encoded}")
-        except NotFoundError:
-            return None
-        info: dict[str, str | int] = orjson.loads(message.data or b"{}")
-        return None if info.get("deleted") else info
+        message = await stored.newest(self._connection, _STREAM, f"$O.{ARTIFACTS}.M.{encoded}")
+        info: dict[str, str | int] = orjson.loads(message.data) if message else {}
+        return None if not info or info.get("deleted") else info
 
     async def _chunks(self, nuid: str, size: int) -> bytes:
-        subscription = await self._js.subscribe(
-            f"$O.{ARTIFACTS}.C.{nuid}", stream=_STREAM, ordered_consumer=True
-        )
-        try:
-            data, more = bytearray(), size > 0
-            while more:
-                message = await subscription.next_msg(timeout=_IDLE_S)
-                data += message.data
-                # A lost chunk will never come: when nothing is pending, this was all.
-                more = len(data) < size and message.metadata.num_pending > 0
-        finally:
-            await subscription.unsubscribe()
+        """As much of the object as is there; a surplus chunk is read no further than the first."""
+        data, sequence = bytearray(), 0
+        while len(data) < size:
+            chunk = await stored.following(
+                self._connection, _STREAM, f"$O.{ARTIFACTS}.C.{nuid}", sequence
+            )
+            if chunk is None:
+                break
+            data += chunk.data
+            sequence = chunk.sequence
         return bytes(data)
