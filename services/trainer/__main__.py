@@ -48,7 +48,7 @@ async def main(env: Environment) -> None:
         pool = await stack.enter_async_context(
             TrainingPool(settings.processes, memory_mb=settings.memory_mb)
         )
-        reporter = Reporter("trainer", VERSION)
+        reporter = Reporter("trainer", VERSION, children=pool.pids)
         coordinator = Coordinator(
             name=reporter.instance,
             book=book,

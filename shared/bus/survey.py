@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -25,7 +25,9 @@ _LAG_PERIOD_S: Final = 0.5
 
 
 class Reporter:
-    """This process, as it reports itself. `problems` and `figures` are asked at each report."""
+    """This process, as it reports itself. `problems`, `figures` and `children`, the ids of the
+    processes that it has started, are asked at each report.
+    """
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Reporter:
         *,
         problems: Callable[[], tuple[Problem, ...]] = tuple,
         figures: Callable[[], dict[str, float]] = dict,
+        children: Callable[[], Iterable[int]] = tuple,
         clock: Clock = utc_now,
     ) -> None:
         self.service = service
@@ -43,6 +46,7 @@ class Reporter:
         self._version = version
         self._problems = problems
         self._figures = figures
+        self._children = children
         self._clock = clock
         self._started_at: datetime = clock()
         self._lag_ms = 0.0
@@ -51,7 +55,7 @@ class Reporter:
         """A worker: answer surveys, and measure how late this process's event loop runs."""
 
         async def answer(message: Msg) -> None:
-            memory = await asyncio.to_thread(_memory)
+            memory = await asyncio.to_thread(_memory, os.getpid(), *self._children())
             report = self._report(*memory)
             with contextlib.suppress(nats.errors.Error, OSError):
                 await message.respond(codec.encode(report))
@@ -65,7 +69,7 @@ class Reporter:
         with contextlib.suppress(nats.errors.Error, OSError):
             await subscription.unsubscribe()
 
-    def _report(self, memory_mb: float, children_mb: float) -> ServiceReport:
+    def _report(self, memory_mb: float, *children_mb: float) -> ServiceReport:
         return ServiceReport(
             service=self.service,
             instance=self.instance,
@@ -76,7 +80,7 @@ class Reporter:
             at=self._clock(),
             ready=self.ready,
             memory_mb=memory_mb,
-            children_mb=children_mb,
+            children_mb=round(sum(children_mb, 0.0), 1),
             loop_lag_ms=round(self._lag_ms, 2),
             problems=self._problems(),
             figures=self._figures(),
@@ -102,15 +106,14 @@ async def survey(connection: Connection, *, within: float = 0.5) -> list[Service
     return sorted(reports, key=lambda report: (report.service, report.instance))
 
 
-def _memory() -> tuple[float, float]:
-    """Of this process itself and of all its descendants, in MiB."""
-    process = psutil.Process()
-    descendants = process.children(recursive=True)
-    return _memory_mb(process), sum(_memory_mb(child) for child in descendants)
+def _memory(*pids: int) -> tuple[float, ...]:
+    """Of each process, in MiB."""
+    return tuple(map(_memory_mb, pids))
 
 
-def _memory_mb(process: psutil.Process) -> float:
+def _memory_mb(pid: int) -> float:
+    """In MiB; nothing for a process that has ended."""
     try:
-        return round(process.memory_info().rss / (1 << 20), 1)
+        return round(psutil.Process(pid).memory_info().rss / (1 << 20), 1)
     except psutil.Error:
         return 0.0

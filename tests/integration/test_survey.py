@@ -1,4 +1,5 @@
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -49,6 +50,17 @@ async def test_everyone_who_runs_answers_in_order(connection: Connection) -> Non
     assert second.memory_mb > 1
     assert second.problems == (Problem(code="no_model", message="not yet"),)
     assert second.figures == {"jobs": 2.0}
+
+
+async def test_a_process_reports_the_memory_of_those_that_it_started(
+    connection: Connection,
+) -> None:
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    trainer = Reporter("trainer", "0.1.0", children=lambda: (os.getpid(), gone.pid))
+    async with reporting(connection, trainer):
+        (report,) = await survey(connection)
+    assert report.children_mb == pytest.approx(report.memory_mb, rel=0.1)
 
 
 async def test_nobody_there_is_nobody(connection: Connection) -> None:

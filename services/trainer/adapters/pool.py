@@ -91,6 +91,10 @@ class TrainingPool:
                         f"the training took longer than {deadline_s:g} s and was ended"
                     ) from exc
 
+    def pids(self) -> list[int]:
+        """Of the processes that there are: the fork server's, and those of its children."""
+        return self._server.pids() if self._server else []
+
     async def isolation(self) -> str:
         """How the children really run, as the kernel sees it: priority, threads, memory."""
         async with self._working():
@@ -138,6 +142,7 @@ class _ForkServer:
         self._control = control
         self._warming = asyncio.Lock()
         self._warm: bool | None = None
+        self._children: set[_Child] = set()
 
     @classmethod
     async def start(cls, entry: str, memory_mb: int) -> Self:
@@ -163,6 +168,10 @@ class _ForkServer:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def pids(self) -> list[int]:
+        children = (child.pid for child in self._children)
+        return [self._process.pid, *(pid for pid in children if pid is not None)]
 
     @property
     def ended(self) -> bool:
@@ -210,9 +219,11 @@ class _ForkServer:
                 except OSError as exc:
                     raise Crashed("the fork server has died") from exc
             child = _Child(reader, writer, stated)
+            self._children.add(child)
             try:
                 yield child
             finally:
+                self._children.discard(child)
                 await child.end()
 
     async def close(self) -> None:
@@ -233,7 +244,7 @@ class _Child:
         self._reader = reader
         self._writer = writer
         self._stated = stated
-        self._pid: int | None = None
+        self.pid: int | None = None
         self._status: int | None = None
 
     async def train(self, job: FitJob, inputs: Inputs, on_progress: Progress) -> FitResult:
@@ -242,7 +253,7 @@ class _Child:
         Raises:
             AppError: what the child raised, or `Crashed` if it ended otherwise.
         """
-        self._pid = await self._number()
+        self.pid = await self._number()
         self._writer.write(frames.frame(Kind.JOB, frames.encode_job(job)))
         self._writer.write(frames.frame(Kind.INPUTS, frames.encode_inputs(inputs)))
         try:
@@ -269,11 +280,11 @@ class _Child:
         """Kill it unless it has ended by itself, and wait until it has."""
         with contextlib.suppress(TrainingFailed, TimeoutError):
             async with asyncio.timeout(_BRIEFLY_S):
-                if self._pid is None:
-                    self._pid = await self._number()
+                if self.pid is None:
+                    self.pid = await self._number()
                 if self._status is None:
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(self._pid, signal.SIGKILL)
+                        os.kill(self.pid, signal.SIGKILL)
                     self._status = await self._number()
 
     async def _end(self) -> str:
