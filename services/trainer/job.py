@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 #: A job that was delivered this often took its trainer down again and again.
 _MOST_ATTEMPTS = 20
+_TELL_EVERY_S = 1.0
 
 
 class RunBook(Protocol):
@@ -193,7 +194,7 @@ class Worker:
         await self._succeed(replace(job, model_version=model.version), result)
 
     async def _fit(self, order: JobOrder, job: JobRecord, live: ModelRecord | None) -> FitResult:
-        """Train in a child, telling of each stage that it enters."""
+        """Train in a child, telling of the stages that it enters."""
         entered: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
         async with alongside(self._tell(job, entered), name=f"tell {order.symbol}"):
             entered.put_nowait(("reading", 0.0))
@@ -229,9 +230,15 @@ class Worker:
         )
 
     async def _tell(self, job: JobRecord, entered: asyncio.Queue[tuple[str, float]]) -> None:
+        """Tell of the stage that was entered last, once a second at most: every event is written
+        to the disk and read by all, and a short job enters six stages in that time.
+        """
         while True:
             stage, done = await entered.get()
+            while not entered.empty():
+                stage, done = entered.get_nowait()
             await self._outlet.emit(announcements.job_progressed(job, stage, done, self._clock()))
+            await asyncio.sleep(_TELL_EVERY_S)
 
     async def _start(self, job: JobRecord) -> JobRecord:
         now = self._clock()

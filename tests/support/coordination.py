@@ -315,10 +315,13 @@ class EmptyCandles:
 
 
 class SlowPool:
-    """A child that takes `seconds`, tells of its stages, and ends as `outcome` says."""
+    """A child that takes `seconds`, tells of its `stages`, each after so many of them, and ends as
+    `outcome` says.
+    """
 
     def __init__(self, *, seconds: float = 10.0) -> None:
         self.seconds = seconds
+        self.stages = {"fitting": 0.0}
         self.outcome: FitResult | Exception = fit_result()
         self.begun = 0
         self.jobs: list[FitJob] = []
@@ -335,8 +338,10 @@ class SlowPool:
         self.inputs.append(inputs)
         self.begun += 1
         try:
-            on_progress("fitting", 0.5)
-            await asyncio.sleep(self.seconds)
+            for stage, after in self.stages.items():
+                await asyncio.sleep(begun + after - loop.time())
+                on_progress(stage, after / self.seconds)
+            await asyncio.sleep(begun + self.seconds - loop.time())
         finally:
             self.trained.append((job.symbol, begun, loop.time()))
         if isinstance(self.outcome, Exception):

@@ -127,6 +127,19 @@ async def test_every_step_of_a_job_is_told() -> None:
     assert stages == ["reading", "fitting"]
 
 
+async def test_a_job_tells_the_newest_of_its_stages_once_a_second() -> None:
+    house = House()
+    house.pool.stages = {"features": 0.2, "validating": 0.6, "fitting": 3.0, "packing": 3.4}
+    await house.take()
+    told = [e for e in house.outlet.events if isinstance(e, JobProgressed)]
+    assert [(e.stage, e.at - BEGIN) for e in told] == [
+        ("reading", timedelta(seconds=0)),
+        ("validating", timedelta(seconds=1)),
+        ("fitting", timedelta(seconds=3)),
+        ("packing", timedelta(seconds=4)),
+    ]
+
+
 async def test_a_promotion_names_the_model_it_replaced() -> None:
     house = House()
     house.registry.live[SYMBOL] = model_record(SYMBOL, token=0, version="before")
