@@ -8,7 +8,9 @@ from functools import partial
 
 from services.scheduler import automation, roster
 from services.scheduler.adapters.decisions import CandleTicks, StoredRecord
-from services.scheduler.adapters.outlet import TickLedger, TrainingRequests
+from services.scheduler.adapters.ledger import MissedTicks, TickLedger
+from services.scheduler.adapters.outlet import TrainingRequests
+from services.scheduler.adapters.predictions import Predictors
 from services.scheduler.adapters.progress import ProgressMirror
 from services.scheduler.adapters.registry import RegistryMirror
 from services.scheduler.adapters.runbook import KvRunBook
@@ -24,7 +26,7 @@ from services.scheduler.handlers import Answers
 from services.scheduler.market import Market
 from services.scheduler.roster import Roster
 from services.scheduler.settings import Settings
-from services.scheduler.ticks import Ticks, training
+from services.scheduler.ticks import Regeneration, Ticks, pregenerating, training
 from shared.bus import topology
 from shared.bus.connection import connected
 from shared.bus.consumer import Delivery, Work, consume
@@ -33,7 +35,7 @@ from shared.bus.locks import TrainingLock
 from shared.bus.publisher import Publisher
 from shared.bus.rpc import Endpoint, serve
 from shared.bus.survey import Reporter
-from shared.contracts import subjects
+from shared.contracts import codec, subjects
 from shared.contracts.configuration import Configured
 from shared.contracts.records import Universe
 from shared.contracts.requests import (
@@ -55,6 +57,7 @@ from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source
 from shared.market.providers.catalogue import open_provider
 from shared.market.store import CandleStore
+from shared.model.history import rows_to_read
 from shared.runtime.clock import to_ms, utc_now
 from shared.runtime.service import run
 from shared.runtime.settings import Environment
@@ -76,6 +79,7 @@ async def main(env: Environment) -> None:
             open_provider(
                 settings.provider,
                 timeframe=settings.timeframe,
+                history=lambda: rows_to_read(settings.timeframe, decisions.configured.days_back),
                 resume_after_ms=await _newest_candle(store),
             )
         )
@@ -89,13 +93,17 @@ async def main(env: Environment) -> None:
                 configurations, settings.configuration, settings.named, utc_now
             ),
         )
+        _warn_of_an_empty(decisions.universe)
         database = await stack.enter_async_context(
             open_view(settings.data_dir / "scheduler" / "runs.sqlite", SCHEMA)
         )
         view, registry, progress = RunView(database), RegistryMirror(connection), ProgressMirror()
         market = Market(provider, store, publisher, utc_now)
         requests = TrainingRequests(publisher)
+        predictors, missed = Predictors(connection), MissedTicks(connection)
         actions = {str(mode): training(mode, requests) for mode in Mode}
+        actions[PREGENERATION] = pregenerating(predictors, settings.pregenerate_ttl_hours)
+        regeneration = Regeneration(predictors, utc_now)
         ticks = Ticks(TickLedger(connection), actions, utc_now)
         answers = Answers(
             decisions=decisions,
@@ -104,6 +112,7 @@ async def main(env: Environment) -> None:
             candles=market,
             progress=progress,
             lock=TrainingLock(connection),
+            missed=missed,
             clock=utc_now,
         )
         cancellation = Cancellation(view, KvRunBook(connection), utc_now)
@@ -143,6 +152,9 @@ async def main(env: Environment) -> None:
         async def on_candle_tick(delivery: Delivery) -> None:
             await market.update(decisions.universe)
 
+        async def on_run_completed(delivery: Delivery) -> None:
+            await regeneration.on_event(codec.decode_event(delivery.data), delivery.stored_at)
+
         training_ticks = Work(
             stream=subjects.CLOCK,
             durable="training-ticks",
@@ -157,6 +169,13 @@ async def main(env: Environment) -> None:
             in_flight=1,
         )
 
+        full_runs = Work(
+            stream=subjects.EVENTS,
+            durable="regeneration",
+            filters=(subjects.RUN_COMPLETED,),
+            handler=on_run_completed,
+        )
+
         async def first_update() -> None:
             """Fetch the candles that are there, and begin with symbols that have no model."""
             await market.update(decisions.universe)
@@ -169,7 +188,7 @@ async def main(env: Environment) -> None:
             await first_update()
             await consume(connection, publisher, candle_ticks, stop)
 
-        names = (CANDLES, REVIEW, PREGENERATION, *Mode)
+        names = (CANDLES, REVIEW, *actions)
 
         async def put_in_force() -> None:
             wanted = schedules(decisions.configured, candle_minutes=settings.candle_minutes)
@@ -191,7 +210,9 @@ async def main(env: Environment) -> None:
             endless(follow_configuration),
             *_file_followers(settings, choice),
             partial(progress.follow, connection),
+            endless(missed.follow),
             partial(consume, connection, publisher, training_ticks),
+            partial(consume, connection, publisher, full_runs),
             take_candle_ticks,
             partial(serve, connection, "scheduler", VERSION, endpoints),
             partial(reporter.report_itself, connection),
@@ -213,6 +234,12 @@ def _named(settings: Settings, offered: tuple[Symbol, ...]) -> Universe:
         horizons=settings.horizons,
         chosen_by="settings" if settings.symbols else "provider",
     )
+
+
+def _warn_of_an_empty(universe: Universe) -> None:
+    """An exchange has more symbols than anyone would train, so it offers none by itself."""
+    if not universe.symbols:
+        log.warning("no symbols: set SYMBOLS, or choose some with `evertrain symbols add`")
 
 
 def _file_followers(settings: Settings, choice: Roster) -> tuple[Worker, ...]:

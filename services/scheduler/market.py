@@ -32,10 +32,9 @@ _VISIT_S: Final = 60.0
 _UPDATE_S: Final = 600.0
 #: How long a symbol that failed is left alone, at first and at most.
 _FAILED_FOR: Final = timedelta(seconds=30), timedelta(minutes=15)
-#: The same for holes that the provider did not fill, and for series without one, whose provider
-#: may be asked for more of the past than it was before.
-_HOLES_FOR: Final = timedelta(minutes=15), timedelta(days=1)
-_NO_HOLES_FOR: Final = timedelta(days=1), timedelta(days=1)
+#: The same for holes that the provider did not fill. A series without any is looked at as seldom as
+#: that: trainings may have been configured to read more of the past.
+_HOLES_FOR: Final = timedelta(minutes=15), timedelta(hours=6)
 
 
 class Provider(Protocol):
@@ -233,8 +232,10 @@ class Market:
         mended = await self._store.extent(*series)
         standing.mended_to = None
         standing.missing = mended.missing if mended else 0
-        first, most = _HOLES_FOR if standing.missing else _NO_HOLES_FOR
-        standing.mending = standing.mending.after_another(self._clock(), first=first, most=most)
+        first, most = _HOLES_FOR
+        standing.mending = standing.mending.after_another(
+            self._clock(), first=first if standing.missing else most, most=most
+        )
         return True
 
     def _mending_is_due(self, extent: Extent, standing: _Standing) -> bool:

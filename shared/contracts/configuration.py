@@ -16,6 +16,9 @@ TestDays = Annotated[int, Meta(ge=1, le=365)]
 Cron = Annotated[str, Meta(description="five cron fields, like 0 2 * * 0")]
 Zone = Annotated[str, Meta(description="a time zone, like UTC or Europe/Istanbul")]
 
+#: A month of the calendar, in days.
+_MONTH_DAYS: Final = 30
+
 #: Through which door a change came: the settings of the process that came first, or people.
 Door = Literal["settings", "api", "cli", "nats"]
 
@@ -51,6 +54,11 @@ class Configuration:
     quick_training_test_days: TestDays = 14
     full_training_min_days: Days = 180
     full_training_test_days: TestDays = 30
+
+    @property
+    def days_back(self) -> int:
+        """The window of a full training."""
+        return self.train_days_back or self.train_months_back * _MONTH_DAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ async def exchange(
         }
         client = exchanges.ccxt.binance({"urls": {"api": api}, "timeout": 2000})
         try:
-            yield exchanges.Exchange(client, history=HISTORY, clock=clock)
+            yield exchanges.Exchange(client, history=lambda: HISTORY, clock=clock)
         finally:
             await client.close()
 

@@ -32,7 +32,7 @@ async def test_a_new_symbol_gets_its_history_and_only_what_is_closed(house: Hous
 async def test_a_long_history_comes_in_pages(
     house: House, binance: Binance, exchange: Provider
 ) -> None:
-    exchange._history = 2500  # type: ignore[attr-defined]
+    exchange._history = lambda: 2500  # type: ignore[attr-defined]
     await house.update(BTC)
     assert await house.stored(BTC) == closed(house.clock, 2500)
     pages = [since_ms for _, since_ms in binance.asked]
@@ -59,7 +59,7 @@ async def test_nothing_is_asked_while_nothing_can_be_new(house: House, binance: 
 async def test_a_history_that_was_cut_off_is_gone_on_with_by_another_process(
     house: House, binance: Binance, exchange: Provider
 ) -> None:
-    exchange._history = 2500  # type: ignore[attr-defined]
+    exchange._history = lambda: 2500  # type: ignore[attr-defined]
     binance.faults[BTC] = lambda number: Answer(status=503) if number == 3 else None
     await house.update(BTC)
     assert len(await house.stored(BTC)) == 2000
@@ -74,7 +74,7 @@ async def test_a_longer_history_is_fetched_when_it_is_asked_for(
     house: House, exchange: Provider
 ) -> None:
     await house.update(BTC)
-    exchange._history = 200  # type: ignore[attr-defined]
+    exchange._history = lambda: 200  # type: ignore[attr-defined]
     house.market = house.another_market()
     await house.update(BTC)
     assert await house.stored(BTC) == closed(house.clock, 200)
@@ -103,7 +103,7 @@ async def test_a_candle_that_has_just_closed_may_still_be_corrected(house: House
 async def test_pages_without_a_candle_are_passed_over(
     house: House, binance: Binance, exchange: Provider
 ) -> None:
-    exchange._history = 5000  # type: ignore[attr-defined]
+    exchange._history = lambda: 5000  # type: ignore[attr-defined]
     binance.stretches = True
     binance.listed_ms = closed(house.clock, 100)[0].at_ms
     await house.update(BTC)
@@ -113,7 +113,7 @@ async def test_pages_without_a_candle_are_passed_over(
 async def test_a_long_way_to_the_first_candle_is_gone_on_with_after_a_fault(
     exchange: Provider, binance: Binance, clock: HandClock
 ) -> None:
-    exchange._history = 5000  # type: ignore[attr-defined]
+    exchange._history = lambda: 5000  # type: ignore[attr-defined]
     binance.stretches = True
     binance.listed_ms = closed(clock, 100)[0].at_ms
     binance.faults[BTC] = lambda number: Answer(status=503) if number == 4 else None

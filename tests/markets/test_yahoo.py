@@ -48,7 +48,7 @@ async def house(site: Any, clock: HandClock, tmp_path: Path) -> AsyncIterator[Ho
     yahoo.yfinance.set_tz_cache_location(str(tmp_path))
     async with (
         standing_in(site, clock) as address,
-        yahoo.open_yahoo(timeframe=D1, history=20, clock=clock) as provider,
+        yahoo.open_yahoo(timeframe=D1, history=lambda: 20, clock=clock) as provider,
     ):
         provider._session = session_at(address)
         yield House(provider, clock, D1)
@@ -85,7 +85,7 @@ async def test_within_a_day_only_closed_candles_on_the_grid_are_stored(house: Ho
 
 async def test_no_more_is_asked_for_than_yahoo_keeps(house: House, site: Any) -> None:
     house.timeframe = M15
-    house.provider._history = 100_000  # type: ignore[attr-defined]
+    house.provider._history = lambda: 100_000  # type: ignore[attr-defined]
     await house.update(AAPL)
     assert site.asked[0][1] == int((house.clock.now - timedelta(days=59)).timestamp())
 

@@ -1,13 +1,8 @@
 """How much a training reads and how it is judged, as it is configured now."""
 
-from typing import Final
-
 from shared.contracts.configuration import Configuration
 from shared.contracts.records import TrainingPlan
 from shared.contracts.terms import Mode
-
-#: A month of the calendar, in days.
-_MONTH_DAYS: Final = 30
 
 
 def plan(configuration: Configuration, mode: Mode) -> TrainingPlan:
@@ -23,10 +18,9 @@ def plan(configuration: Configuration, mode: Mode) -> TrainingPlan:
             test_days=configuration.quick_training_test_days,
             rounds=configuration.train_epochs,
         )
-    days_back = configuration.train_days_back or configuration.train_months_back * _MONTH_DAYS
     return TrainingPlan(
-        days_back=days_back,
-        min_days=min(configuration.full_training_min_days, days_back),
+        days_back=configuration.days_back,
+        min_days=min(configuration.full_training_min_days, configuration.days_back),
         test_days=configuration.full_training_test_days,
         rounds=configuration.train_epochs,
         recent_rows=configuration.incremental_rows,

@@ -1,7 +1,7 @@
 """The value of DATA_PROVIDER and what it opens."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -27,15 +27,15 @@ async def open_provider(
     name: str,
     *,
     timeframe: Timeframe,
-    history: int = _HISTORY,
+    history: Callable[[], int] = lambda: _HISTORY,
     resume_after_ms: int | None = None,
     clock: Clock = utc_now,
 ) -> AsyncIterator[Provider]:
     """The provider that a setting names, for as long as it is needed.
 
     `timeframe` is the one that will be asked for: a provider without it is refused here, at the
-    start. `history` is how many candles of the past a new series is to have where each of them is
-    a request more; other providers give all they have. `resume_after_ms` is the open time of the
+    start. `history` says how many candles of the past a series is to have where more of them cost
+    more requests; other providers give all they have. `resume_after_ms` is the open time of the
     newest candle stored, where a replay goes on.
 
     Raises:

@@ -64,11 +64,11 @@ class Client(Protocol):
 
 @asynccontextmanager
 async def open_exchange(
-    name: str, *, timeframe: Timeframe, history: int, clock: Clock
+    name: str, *, timeframe: Timeframe, history: Callable[[], int], clock: Clock
 ) -> AsyncIterator["Exchange"]:
     """The exchange that ccxt calls `name`. Nothing is asked yet: it may be out of reach.
 
-    `history` is how many candles of the past a new series is to have.
+    `history` says how many candles of the past a series is to have.
 
     Raises:
         InvalidSetting: ccxt has no such exchange, or it has no such candles.
@@ -103,7 +103,7 @@ class Exchange:
     Symbols are written as ccxt writes them: `BTC/USDT`, and `BTC/USDT:USDT` for a perpetual future.
     """
 
-    def __init__(self, client: Client, *, history: int, clock: Clock) -> None:
+    def __init__(self, client: Client, *, history: Callable[[], int], clock: Clock) -> None:
         client.enableLastJsonResponse = True
         self._client = client
         self._history = history
@@ -149,7 +149,7 @@ class Exchange:
     ) -> int:
         if after_ms is not None:
             return after_ms + timeframe.ms
-        first = (self.now_ms() // timeframe.ms - self._history) * timeframe.ms
+        first = (self.now_ms() // timeframe.ms - self._history()) * timeframe.ms
         listed: int = market.get("created") or 0
         return max(first, listed // timeframe.ms * timeframe.ms)
 

@@ -10,7 +10,7 @@ split or dividend changes what Yahoo tells of the past; what is stored stays as 
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -58,8 +58,10 @@ _DIGITS: Final = 9
 
 
 @asynccontextmanager
-async def open_yahoo(*, timeframe: Timeframe, history: int, clock: Clock) -> AsyncIterator["Yahoo"]:
-    """Nothing is asked yet. `history` is how many candles of the past a new series is to have.
+async def open_yahoo(
+    *, timeframe: Timeframe, history: Callable[[], int], clock: Clock
+) -> AsyncIterator["Yahoo"]:
+    """Nothing is asked yet. `history` says how many candles of the past a series is to have.
 
     Raises:
         InvalidSetting: Yahoo has no such candles.
@@ -84,7 +86,12 @@ class Yahoo:
     """Yahoo Finance. Symbols are its tickers: `AAPL`, `BRK-B`, `THYAO.IS`, `BTC-USD`."""
 
     def __init__(
-        self, threads: ThreadPoolExecutor, *, history: int, clock: Clock, session: object = None
+        self,
+        threads: ThreadPoolExecutor,
+        *,
+        history: Callable[[], int],
+        clock: Clock,
+        session: object = None,
     ) -> None:
         """`session` is yfinance's HTTP client; with None it makes one that looks like a browser."""
         self._threads = threads
@@ -132,7 +139,7 @@ class Yahoo:
         """The newest known candle is asked for again: an answer without any would be an error."""
         earliest_ms = self.now_ms() - round(_KEPT_FOR[timeframe].total_seconds() * 1000)
         if after_ms is None:
-            days = -(-self._history // timeframe.per_day) * _CALENDAR_DAYS
+            days = -(-self._history() // timeframe.per_day) * _CALENDAR_DAYS
             after_ms = self.now_ms() - round(days * DAY_MS)
         return max(after_ms, earliest_ms)
 
