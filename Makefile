@@ -8,7 +8,7 @@ PYTHON := $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; 
 	$$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,14))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test markets check format bench lock clean
+.PHONY: help run test markets check format bench mutants lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ format: $(VENV)/.dev ## rewrite the code in the house style
 
 bench: $(VENV)/.dev ## the benchmarks, each beside its yardstick
 	@$(BIN)/python -m tests.benchmarks
+
+mutants: $(VENV)/.dev ## take out every guard of the training engine: a test must notice each
+	@$(BIN)/python -m tests.mutations
 
 lock: ## resolve the dependencies anew (needs uv)
 	@for extra in scheduler trainer predictor gateway; do \

@@ -142,9 +142,9 @@ def _wild_market(candles: Candles) -> None:
 
 
 def _still_before(candles: Candles) -> None:
-    """Like a price of one tick, that the next tick doubles."""
+    """Like a price of two ticks that falls by one."""
     for name in ("open", "high", "low", "close"):
-        candles[name][:ROW] = candles["close"][ROW - 1]
+        candles[name][:ROW], candles[name][ROW:] = 2e-8, 1e-8
 
 
 @pytest.mark.parametrize(

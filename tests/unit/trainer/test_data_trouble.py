@@ -39,7 +39,7 @@ def _rising_only(candles: Candles) -> None:
 def _rising_then_falling(candles: Candles) -> None:
     """Nothing varies in the first training window, and so no bin of it has an edge."""
     for name in PRICES:
-        candles[name] = 100.0 * 1.01 ** np.minimum(np.arange(480), 700 - np.arange(480))
+        candles[name] = 100.0 * 1.01 ** np.minimum(np.arange(480), 600 - np.arange(480))
 
 
 def _gap(candles: Candles) -> None:

@@ -26,6 +26,13 @@ def test_labels_belong_to_their_rows() -> None:
         assert np.array_equal(found.labels[:, column], rose[: len(found.labels)])
 
 
+def test_the_parts_of_a_fold_are_a_longest_label_apart() -> None:
+    found = sample(daily_job(days_back=365, min_days=180), random_walk(600))
+    for fold in found.folds:
+        assert fold.valid.start - fold.train.stop == found.horizons[-1]
+        assert fold.test.start - fold.valid.stop == found.horizons[-1]
+
+
 def test_a_window_of_few_days_is_widened_to_rows_that_can_be_judged_by() -> None:
     found = sample(daily_job(days_back=90, min_days=90, test_days=14), random_walk(600))
     assert len(found.features) == MIN_WINDOW - 30
