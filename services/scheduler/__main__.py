@@ -152,9 +152,6 @@ async def main(env: Environment) -> None:
         async def on_candle_tick(delivery: Delivery) -> None:
             await market.update(decisions.universe)
 
-        async def on_run_completed(delivery: Delivery) -> None:
-            await regeneration.on_event(codec.decode_event(delivery.data), delivery.stored_at)
-
         training_ticks = Work(
             stream=subjects.CLOCK,
             durable="training-ticks",
@@ -167,13 +164,6 @@ async def main(env: Environment) -> None:
             filters=(subjects.tick(CANDLES),),
             handler=on_candle_tick,
             in_flight=1,
-        )
-
-        full_runs = Work(
-            stream=subjects.EVENTS,
-            durable="regeneration",
-            filters=(subjects.RUN_COMPLETED,),
-            handler=on_run_completed,
         )
 
         async def first_update() -> None:
@@ -212,12 +202,24 @@ async def main(env: Environment) -> None:
             partial(progress.follow, connection),
             endless(missed.follow),
             partial(consume, connection, publisher, training_ticks),
-            partial(consume, connection, publisher, full_runs),
+            partial(consume, connection, publisher, _ended_runs(regeneration)),
             take_candle_ticks,
             partial(serve, connection, "scheduler", VERSION, endpoints),
             partial(reporter.report_itself, connection),
             grace=5,
         )
+
+
+def _ended_runs(regeneration: Regeneration) -> Work:
+    async def on_run_completed(delivery: Delivery) -> None:
+        await regeneration.on_event(codec.decode_event(delivery.data), delivery.stored_at)
+
+    return Work(
+        stream=subjects.EVENTS,
+        durable="regeneration",
+        filters=(subjects.RUN_COMPLETED,),
+        handler=on_run_completed,
+    )
 
 
 async def _newest_candle(store: CandleStore) -> int | None:

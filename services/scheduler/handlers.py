@@ -64,6 +64,12 @@ class Lock(Protocol):
     async def holder(self) -> LockHolder | None: ...
 
 
+class Missed(Protocol):
+    @property
+    def count(self) -> int:
+        """How many instants of the schedules nobody acted on lately."""
+
+
 class Answers:
     """The scheduler's endpoints."""
 
@@ -76,6 +82,7 @@ class Answers:
         candles: Candles,
         progress: Progress,
         lock: Lock,
+        missed: Missed,
         clock: Clock,
     ) -> None:
         self._decisions = decisions
@@ -84,6 +91,7 @@ class Answers:
         self._candles = candles
         self._progress = progress
         self._lock = lock
+        self._missed = missed
         self._clock = clock
 
     async def plan(self, question: PlanRequest) -> list[PlannedJob]:
@@ -127,6 +135,7 @@ class Answers:
             lock=lock,
             coverage=coverage(universe, self._models, self._decisions.policy.max_age, now),
             success_rate=success_rate(await self._runs.outcomes()),
+            missed_ticks=self._missed.count,
         )
 
     async def _standing(self, run: RunRecord, now: datetime) -> CurrentRun:

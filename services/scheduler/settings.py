@@ -28,6 +28,8 @@ class Settings:
     timeframe: Timeframe
     horizons: tuple[int, ...]
     candle_minutes: float
+    #: How long predictions last that are made before a full run.
+    pregenerate_ttl_hours: float
     #: What training is configured to until somebody changes it; `named` are the settings of it that
     #: have a value in the environment.
     configuration: Configuration
@@ -50,6 +52,7 @@ class Settings:
             timeframe=env.timeframe("TIMEFRAME", Timeframe.M15),
             horizons=env.horizons("HORIZONS", HORIZONS),
             candle_minutes=env.decimal("CANDLE_INTERVAL_MINUTES", 15, least=1 / 60, most=1440),
+            pregenerate_ttl_hours=env.decimal("PREGENERATE_TTL_HOURS", 24, least=0.01, most=168),
             configuration=changed(Configuration(), named, spelled=variable),
             named=frozenset(named),
             quick_start=env.flag("EVERTRAIN_DEMO", default=False),

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from services.scheduler.domain.cadence import REVIEW, InForce, Schedule
 from shared.contracts.errors import Conflict
+from shared.contracts.events import Event, RunCompleted
 from shared.contracts.records import TickRecord
 from shared.contracts.requests import TrainRequest
 from shared.contracts.terms import Mode, Source
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 #: Less than the ledger remembers.
 _LOOKED_BACK: Final = timedelta(days=28)
 _MOST_MISSED: Final = 1000
+_LATE_NEWS: Final = timedelta(hours=1)
 
 #: Does what a schedule is for, at the instant that was due. Doing it again for the same instant
 #: must change nothing. May raise Unavailable.
@@ -55,6 +57,34 @@ def training(mode: Mode, requests: Requests) -> Action:
         log.info("tick", extra={"schedule": mode, "run_id": run_id})
 
     return ask
+
+
+class Predictions(Protocol):
+    async def pregenerate(self, ttl_hours: float | None) -> None:
+        """Make all of them anew, to last so long, or as usual."""
+
+
+def pregenerating(predictions: Predictions, ttl_hours: float) -> Action:
+    """Make predictions that outlast the full run that is about to begin."""
+
+    async def make(due: datetime) -> None:
+        await predictions.pregenerate(ttl_hours)
+
+    return make
+
+
+class Regeneration:
+    """After a full run, predictions are made anew, to last as usual again."""
+
+    def __init__(self, predictions: Predictions, clock: Clock) -> None:
+        self._predictions = predictions
+        self._clock = clock
+
+    async def on_event(self, event: Event, at: datetime) -> None:
+        """A run that ended long ago, of which only the stream still tells, changes nothing."""
+        full = isinstance(event, RunCompleted) and event.mode is Mode.FULL
+        if full and self._clock() - at < _LATE_NEWS:
+            await self._predictions.pregenerate(None)
 
 
 class Ticks:

@@ -430,7 +430,10 @@ class TickRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingStatus:
-    """Everything about training at one glance: `GET /auto-train/status`."""
+    """Everything about training at one glance: `GET /auto-train/status`.
+
+    `missed_ticks`: how many instants of the schedules nobody acted on in the last 30 days.
+    """
 
     enabled: bool
     next_run_at: Instant | None
@@ -439,3 +442,4 @@ class TrainingStatus:
     lock: LockHolder | None
     coverage: Coverage
     success_rate: float | None
+    missed_ticks: int = 0

@@ -28,6 +28,7 @@ UNIVERSE: Final = "universe"
 CONFIGURATION: Final = "training"
 
 ALL_EVENTS: Final = "evertrain.event.>"
+RUN_COMPLETED: Final = "evertrain.event.run.completed"
 CANDLES_UPDATED: Final = "evertrain.event.candles.updated.*"
 
 

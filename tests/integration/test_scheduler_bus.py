@@ -1,13 +1,12 @@
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from services.scheduler.adapters.decisions import StoredRecord
-from services.scheduler.adapters.outlet import (
-    TickLedger,
-    TrainingRequests,
-)
+from services.scheduler.adapters.ledger import MissedTicks, TickLedger
+from services.scheduler.adapters.outlet import TrainingRequests
 from services.scheduler.adapters.progress import ProgressMirror
 from services.scheduler.adapters.registry import RegistryMirror
 from services.scheduler.domain.configuration import beginning
@@ -124,6 +123,25 @@ async def test_an_instant_is_noted_once_and_then_finished(connection: Connection
     await ledger.finish(replace(first, done_at=BEGIN))
     assert await ledger.find("full", BEGIN) == replace(first, done_at=BEGIN)
     assert await ledger.find("cycle", BEGIN) is None
+
+
+async def test_missed_ticks_are_counted_over_all_schedules(connection: Connection) -> None:
+    ledger, missed = TickLedger(connection), MissedTicks(connection)
+    for number, name in enumerate(("full", "cycle", "incremental")):
+        await ledger.note(TickRecord(schedule=name, due=BEGIN, noted_at=BEGIN, missed=number))
+
+    async def counted(count: int) -> None:
+        async def shown() -> bool:
+            return missed.count == count
+
+        await eventually(shown, within=5)
+
+    async with alongside(missed.follow(), name="follow"):
+        await counted(3)
+        late = TickRecord(schedule="full", due=BEGIN + timedelta(days=1), noted_at=BEGIN, missed=4)
+        await ledger.note(late)
+        await ledger.finish(replace(late, done_at=BEGIN))
+        await counted(7)
 
 
 async def test_the_holder_of_the_training_lock_is_seen_and_its_absence_too(

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 
-from services.scheduler.adapters.outlet import TickLedger, TrainingRequests
+from services.scheduler.adapters.ledger import TickLedger
+from services.scheduler.adapters.outlet import TrainingRequests
 from services.scheduler.domain.cadence import REVIEW, InForce, Schedule, every_minutes
 from services.scheduler.ticks import Ticks, training
 from shared.bus.connection import Connection, NatsOptions, connected

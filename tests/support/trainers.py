@@ -3,15 +3,16 @@ times and a pool that only pretends to train.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from nats.aio.msg import Msg
 
 from services.scheduler.adapters.decisions import StoredRecord
+from services.scheduler.adapters.ledger import MissedTicks
 from services.scheduler.adapters.progress import ProgressMirror
 from services.scheduler.adapters.registry import RegistryMirror
 from services.scheduler.adapters.runbook import KvRunBook as RunsToCancel
@@ -82,6 +83,7 @@ async def scheduler(
             ),
             progress=ProgressMirror(),
             lock=TrainingLock(connection),
+            missed=MissedTicks(connection),
             clock=utc_now,
         )
         cancellation = Cancellation(view, RunsToCancel(connection), utc_now)
@@ -98,19 +100,32 @@ async def scheduler(
             yield
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a trainer is made of."""
+
+    book: Callable[[Connection], KvRunBook] = KvRunBook
+    outlet: Callable[[Connection, Publisher], BusOutlet] = BusOutlet
+    registry: Callable[[Connection], KvRegistry] = KvRegistry
+
+
 class Trainer:
     """One trainer on a connection of its own; `pool` says what it trained and when."""
 
-    def __init__(self, name: str, connection: Connection, pool: SlowPool) -> None:
+    def __init__(
+        self, name: str, connection: Connection, pool: SlowPool, parts: Parts | None = None
+    ) -> None:
         self.name = name
         self.pool = pool
+        self._parts = parts or Parts()
         self._connection = connection
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, *, coordinates: bool, works: bool) -> None:
-        publisher, book = Publisher(self._connection), KvRunBook(self._connection)
-        outlet, registry = BusOutlet(self._connection, publisher), KvRegistry(self._connection)
+        publisher, book = Publisher(self._connection), self._parts.book(self._connection)
+        outlet = self._parts.outlet(self._connection, publisher)
+        registry = self._parts.registry(self._connection)
         leases = await JetStreamLeases.open(self._connection)
         coordinator = Coordinator(
             name=self.name,

@@ -81,6 +81,7 @@ class House:
             candles=self,
             progress=self,
             lock=self,
+            missed=self,
             clock=lambda: BEGIN,
         )
 
@@ -92,6 +93,10 @@ class House:
 
     async def holder(self) -> LockHolder | None:
         return self.lock
+
+    @property
+    def count(self) -> int:
+        return 3
 
 
 async def test_a_plan_leaves_out_what_was_tried_lately() -> None:
@@ -153,6 +158,7 @@ async def test_the_status_of_an_idle_system() -> None:
     assert not status.enabled
     assert (status.current_run, status.last_run, status.lock) == (None, None, None)
     assert (status.next_run_at, status.success_rate) == (None, None)
+    assert status.missed_ticks == 3
     assert status.coverage.missing == 4
 
 

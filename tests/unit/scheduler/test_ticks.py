@@ -14,8 +14,9 @@ from services.scheduler.domain.cadence import (
     pregeneration,
     review,
 )
-from services.scheduler.ticks import Action, Ticks, training
+from services.scheduler.ticks import Action, Regeneration, Ticks, pregenerating, training
 from shared.contracts.errors import Conflict, Unavailable
+from shared.contracts.events import RunCompleted
 from shared.contracts.records import TickRecord
 from shared.contracts.requests import TrainRequest
 from shared.contracts.terms import Mode, Source
@@ -199,6 +200,41 @@ async def test_a_run_is_named_by_its_mode_and_instant(mode: Mode) -> None:
     source = Source.AUTOMATION if mode is Mode.CYCLE else Source.CRONTAB
     request = TrainRequest(source=source, request_id=f"{mode}-20261120T120000Z")
     assert asked == [(mode, request)]
+
+
+class Predictions(list[float | None]):
+    async def pregenerate(self, ttl_hours: float | None) -> None:
+        self.append(ttl_hours)
+
+
+async def test_before_a_full_run_predictions_are_made_to_last_a_day() -> None:
+    made = Predictions()
+    await pregenerating(made, 24)(BEGIN)
+    assert made == [24]
+
+
+@pytest.mark.parametrize(
+    ("mode", "late", "regenerated"),
+    [(Mode.FULL, MINUTE, [None]), (Mode.CYCLE, MINUTE, []), (Mode.FULL, DAY, [])],
+)
+async def test_after_a_full_run_that_has_just_ended_they_are_made_to_last_as_usual(
+    mode: Mode, late: timedelta, regenerated: list[None]
+) -> None:
+    made = Predictions()
+    over = RunCompleted(
+        id="x",
+        at=BEGIN,
+        run_id="x",
+        mode=mode,
+        source=Source.CRONTAB,
+        total=1,
+        done=1,
+        failed=0,
+        skipped=0,
+        duration_s=1.0,
+    )
+    await Regeneration(made, lambda: BEGIN + late).on_event(over, BEGIN)
+    assert made == regenerated
 
 
 @pytest.mark.parametrize(
