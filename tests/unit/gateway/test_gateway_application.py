@@ -18,7 +18,14 @@ from services.gateway.domain.access import Door, Keys, Role, fingerprint
 from services.gateway.domain.copies import Copies
 from services.gateway.domain.problems import Refused
 from services.gateway.domain.readiness import Readiness
-from shared.contracts.errors import NotReady, Unavailable
+from shared.contracts.configuration import KINDS, ConfigurationReport
+from shared.contracts.errors import (
+    AppError,
+    ChangedMeanwhile,
+    InvalidSetting,
+    NotReady,
+    Unavailable,
+)
 from shared.contracts.records import (
     CandleSummary,
     Coverage,
@@ -27,10 +34,20 @@ from shared.contracts.records import (
     ModelRecord,
     Prediction,
     RunRecord,
+    Started,
+    Stopped,
     TrainingStatus,
+    Universe,
 )
 from shared.contracts.reports import SystemStatus
-from shared.contracts.requests import JobsRequest, RunsRequest
+from shared.contracts.requests import (
+    ChooseSymbolsRequest,
+    ConfigureRequest,
+    JobsRequest,
+    RunsRequest,
+    StartRequest,
+    StopRequest,
+)
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Status, Timeframe
 from tests.support.gateways import SYMBOLS, UNIVERSE, model, prediction
@@ -69,6 +86,9 @@ STATUS = TrainingStatus(
     coverage=Coverage(symbols=4, fresh=4, stale=0, missing=0, oldest_age_days=1.0),
     success_rate=None,
 )
+CONFIGURED = ConfigurationReport(
+    train_epochs=300, revision=7, changed_at=AT, changed_by="api", history=()
+)
 HOLDER = LockHolder(
     run_id="r0", source=Source.CRONTAB, mode=Mode.FULL, holder="t-1", started_at=AT, token=5
 )
@@ -81,6 +101,7 @@ class Office:
     reachable: bool = True
     fresh: Prediction | Exception | None = None
     locked: bool = False
+    refusal: AppError | None = None
     asked: list[Any] = field(default_factory=list)
     kept: list[ModelRecord] = field(default_factory=list)
 
@@ -123,6 +144,46 @@ class Office:
             raise Refused(HOLDER)
         return "api-1"
 
+    async def start_automation(
+        self, request: StartRequest, *, idempotency_key: str | None
+    ) -> Started:
+        self._check()
+        self.asked.append((request, idempotency_key))
+        return Started(
+            status="started",
+            symbols=request.symbols or SYMBOLS,
+            timeframe=Timeframe.M15,
+            quick_mode=request.quick_start,
+            run_id="start-1",
+            message="the automation runs",
+        )
+
+    async def stop_automation(
+        self, request: StopRequest, *, idempotency_key: str | None
+    ) -> Stopped:
+        self._check()
+        self.asked.append((request, idempotency_key))
+        return Stopped(cancelled=("start-1",), message="the automation rests")
+
+    async def configuration(self) -> ConfigurationReport:
+        self._check()
+        return CONFIGURED
+
+    async def configure(self, request: ConfigureRequest) -> ConfigurationReport:
+        self._check()
+        self.asked.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        return replace(CONFIGURED, revision=CONFIGURED.revision + 1)
+
+    async def choose_symbols(self, request: ChooseSymbolsRequest) -> Universe:
+        self._check()
+        self.asked.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        assert request.symbols is not None
+        return replace(UNIVERSE, symbols=request.symbols, revision=1)
+
     def _check(self) -> None:
         if not self.reachable:
             raise Unavailable("NATS is out of reach; try again in a moment")
@@ -160,6 +221,13 @@ class Site:
 
     async def get(self, path: str, **headers: str) -> Response:
         return await self.http.get(f"/api/v1{path}", headers=headers)
+
+    async def post(self, path: str, content: bytes = b"", **headers: str) -> Response:
+        return await self.http.post(f"/api/v1{path}", content=content, headers=headers)
+
+    async def put(self, path: str, content: bytes, *, if_match: str | None) -> Response:
+        headers = {} if if_match is None else {"If-Match": if_match}
+        return await self.http.put(f"/api/v1{path}", content=content, headers=headers)
 
     async def trigger(self, content: str | bytes, **headers: str) -> Response:
         path = "/api/v1/auto-train/trigger"
@@ -410,6 +478,148 @@ async def test_a_trigger_that_cannot_be_is_refused_and_queues_nothing(
     assert site.office.asked == []
 
 
+async def test_a_start_is_handed_on_and_answered_as_the_scheduler_says(site: Site) -> None:
+    body = b'{"symbols":["BTC/USDT"],"timeframe":"15m","quick_start":true}'
+    answer = await site.post("/auto-train/start", body, **{"Idempotency-Key": "once"})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "started",
+        "symbols": ["BTC/USDT"],
+        "timeframe": "15m",
+        "quick_mode": True,
+        "run_id": "start-1",
+        "message": "the automation runs",
+    }
+    asked = StartRequest(symbols=(BTC,), timeframe=Timeframe.M15, quick_start=True, by="api")
+    assert site.office.asked == [(asked, "once")]
+
+
+async def test_a_start_without_wishes_looks_after_everything(site: Site) -> None:
+    assert (await site.post("/auto-train/start")).json()["symbols"] == list(SYMBOLS)
+    assert site.office.asked == [(StartRequest(by="api"), None)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"nonsense", 400, "malformed_message"),
+        (b'{"symbols":[]}', 400, "malformed_message"),
+        (b'{"timeframe":"2w"}', 422, "invalid_request"),
+        (b'{"quick_start":"yes"}', 422, "invalid_request"),
+        (b'{"symbols":["btc"]}', 422, "invalid_symbol"),
+        (b'{"symbols":["NOPE"]}', 404, "unknown_symbol"),
+    ],
+)
+async def test_a_start_that_cannot_be_is_refused_and_starts_nothing(
+    site: Site, body: bytes, status: int, code: str
+) -> None:
+    refused(await site.post("/auto-train/start", body), status, code)
+    assert site.office.asked == []
+
+
+async def test_a_stop_says_what_is_cancelled(site: Site) -> None:
+    stopped = (await site.post("/auto-train/stop", **{"Idempotency-Key": "once"})).json()
+    assert (stopped["status"], stopped["cancelled"]) == ("stopped", ["start-1"])
+    assert site.office.asked == [(StopRequest(by="api"), "once")]
+
+
+async def test_the_configuration_is_flat_and_tagged_with_its_revision(site: Site) -> None:
+    answer = await site.get("/auto-train/config")
+    assert answer.headers["etag"] == '"7"'
+    shown = answer.json()
+    assert shown.keys() > KINDS.keys()
+    assert (shown["train_epochs"], shown["revision"], shown["history"]) == (300, 7, [])
+
+
+async def test_a_change_is_meant_for_the_revision_that_was_read(site: Site) -> None:
+    answer = await site.put("/auto-train/config", b'{"train_epochs":300}', if_match='"7"')
+    assert (answer.status_code, answer.headers["etag"]) == (200, '"8"')
+    asked = ConfigureRequest(changes={"train_epochs": 300}, revision=7, by="api")
+    assert site.office.asked == [asked]
+
+
+async def test_a_change_of_whatever_is_in_force_says_so(site: Site) -> None:
+    assert (await site.put("/auto-train/config", b"{}", if_match="*")).status_code == 200
+    assert site.office.asked == [ConfigureRequest(changes={}, by="api")]
+
+
+async def test_the_configuration_that_was_read_can_be_sent_back(site: Site) -> None:
+    read = await site.get("/auto-train/config")
+    await site.put("/auto-train/config", read.content, if_match=read.headers["etag"])
+    (asked,) = site.office.asked
+    assert asked.changes.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("path", ["/auto-train/config", "/symbols"])
+@pytest.mark.parametrize(
+    ("if_match", "status", "code"),
+    [
+        (None, 428, "precondition_required"),
+        ("", 412, "precondition_failed"),
+        ("7", 412, "precondition_failed"),
+        ('W/"7"', 412, "precondition_failed"),
+        ('"7", "8"', 412, "precondition_failed"),
+        ('"seven"', 412, "precondition_failed"),
+    ],
+)
+async def test_a_change_without_the_revision_it_is_meant_for_is_refused(
+    site: Site, path: str, if_match: str | None, status: int, code: str
+) -> None:
+    refused(await site.put(path, b'{"symbols":["BTC/USDT"]}', if_match=if_match), status, code)
+    assert site.office.asked == []
+
+
+@pytest.mark.parametrize("path", ["/auto-train/config", "/symbols"])
+async def test_what_the_scheduler_refuses_is_refused_in_its_words(site: Site, path: str) -> None:
+    for refusal, status in ((ChangedMeanwhile("at 8"), 412), (InvalidSetting("bad"), 422)):
+        site.office.refusal = refusal
+        answer = await site.put(path, b'{"symbols":["BTC/USDT"]}', if_match='"7"')
+        assert refused(answer, status, refusal.code)["detail"] == str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/auto-train/config", b"nonsense", 400, "malformed_message"),
+        ("/auto-train/config", b"[]", 422, "invalid_request"),
+        ("/symbols", b"{}", 422, "invalid_request"),
+        ("/symbols", b'{"symbols":["btc"]}', 422, "invalid_symbol"),
+    ],
+)
+async def test_a_change_that_cannot_be_read_is_refused(
+    site: Site, path: str, body: bytes, status: int, code: str
+) -> None:
+    refused(await site.put(path, body, if_match="*"), status, code)
+    assert site.office.asked == []
+
+
+async def test_symbols_are_tagged_with_their_revision_and_not_sent_twice(site: Site) -> None:
+    site.copies.universe = replace(UNIVERSE, revision=4)
+    first = await site.get("/symbols")
+    assert first.headers["etag"] == '"4"'
+    again = await site.get("/symbols", **{"If-None-Match": '"4"'})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_a_choice_of_symbols_is_in_force_with_its_answer(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT))
+    site.copies.predictions.put(prediction(ETH, at=AT))
+    answer = await site.put("/symbols", b'{"symbols":["BTC/USDT"]}', if_match='"0"')
+    assert (answer.json()["symbols"], answer.headers["etag"]) == (["BTC/USDT"], '"1"')
+    assert site.office.asked == [ChooseSymbolsRequest(symbols=(BTC,), revision=0)]
+    refused(await site.get("/predictions/ETH_USDT"), 404, "unknown_symbol")
+    ranked = (await site.get("/predictions/top")).json()
+    assert {line["symbol"] for line in ranked} == {"BTC/USDT"}
+
+
+async def test_without_nats_control_is_unavailable(site: Site) -> None:
+    site.office.reachable = False
+    refused(await site.post("/auto-train/start"), 503, "unavailable")
+    refused(await site.post("/auto-train/stop"), 503, "unavailable")
+    refused(await site.get("/auto-train/config"), 503, "unavailable")
+    refused(await site.put("/auto-train/config", b"{}", if_match="*"), 503, "unavailable")
+
+
 async def test_a_list_of_no_symbols_is_refused(site: Site) -> None:
     assert (await site.trigger(b'{"symbols":[]}')).status_code in (400, 422)
 
@@ -481,9 +691,14 @@ ROUTES = {
     "GET /api/v1/train/runs/{run_id}": Role.READ,
     "GET /api/v1/auto-train/status": Role.READ,
     "POST /api/v1/auto-train/trigger": Role.CONTROL,
+    "POST /api/v1/auto-train/start": Role.CONTROL,
+    "POST /api/v1/auto-train/stop": Role.CONTROL,
+    "GET /api/v1/auto-train/config": Role.READ,
+    "PUT /api/v1/auto-train/config": Role.CONTROL,
     "GET /api/v1/models": Role.READ,
     "GET /api/v1/models/{symbol}": Role.READ,
     "GET /api/v1/symbols": Role.READ,
+    "PUT /api/v1/symbols": Role.ADMIN,
     "GET /api/v1/system/status": Role.READ,
     "GET /api/v1/system/candles": Role.READ,
 }
