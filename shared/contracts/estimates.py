@@ -5,6 +5,7 @@ from datetime import datetime
 from statistics import fmean
 
 from shared.contracts.records import JobRecord
+from shared.contracts.terms import Mode
 
 
 def seconds_left(
@@ -17,23 +18,29 @@ def seconds_left(
     long as it has taken already. None where neither has a job of such a mode that has ended.
     """
     earlier = list(earlier)
+    measured = _durations(earlier) | _durations(jobs)
+    whole = {mode: fmean(durations) for mode, durations in measured.items()}
     left = []
     for job in jobs:
         if not job.status.final:
-            measured = _durations(jobs, job) or _durations(earlier, job)
-            if not measured:
+            if job.mode not in measured:
                 return None
-            left.append(_remaining(measured, _age_s(job, now)))
+            left.append(
+                _remaining(measured[job.mode], (now - job.started_at).total_seconds())
+                if job.started_at
+                else whole[job.mode]
+            )
     at_once = _at_once(jobs, now) or _at_once(earlier, now) or 1.0
     return round(max(sum(left) / at_once, max(left, default=0.0)), 1)
 
 
-def _durations(jobs: Iterable[JobRecord], like: JobRecord) -> list[float]:
-    return [job.duration_s for job in jobs if job.mode is like.mode and job.duration_s is not None]
-
-
-def _age_s(job: JobRecord, now: datetime) -> float:
-    return (now - job.started_at).total_seconds() if job.started_at else 0.0
+def _durations(jobs: Iterable[JobRecord]) -> dict[Mode, list[float]]:
+    """Of the jobs that have ended."""
+    durations: dict[Mode, list[float]] = {}
+    for job in jobs:
+        if job.duration_s is not None:
+            durations.setdefault(job.mode, []).append(job.duration_s)
+    return durations
 
 
 def _remaining(durations: Sequence[float], age_s: float) -> float:
