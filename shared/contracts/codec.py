@@ -1,5 +1,6 @@
 """Bytes to messages and back. The only place that knows the wire is JSON."""
 
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -65,5 +66,9 @@ def decode_event(data: bytes) -> Event:
 
 def _symbol(kind: type, value: object) -> object:
     if kind is Symbol and isinstance(value, str):
-        return Symbol(value)
+        return _checked(value)
     raise TypeError(f"expected {kind.__name__.lower()}, got {type(value).__name__}")
+
+
+#: The record of a run names every symbol, and is read for each of its jobs.
+_checked: Final = lru_cache(maxsize=4096)(Symbol)
