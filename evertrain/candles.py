@@ -2,16 +2,18 @@
 
 import asyncio
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from evertrain.exits import Exit
-from evertrain.output import duration, moment, table
+from evertrain.output import age, duration, moment, table
 from evertrain.session import check_stores
 from shared.bus import rpc
 from shared.bus.connection import Connection
@@ -118,6 +120,17 @@ async def summaries(connection: Connection) -> list[CandleSummary]:
         return await store.summaries(now_ms=to_ms(utc_now()))
 
 
+async def update(connection: Connection) -> None:
+    """Have candles fetched now, by whichever scheduler is free; its next tick comes all the same.
+
+    Raises:
+        Unavailable: no scheduler answers, or NATS does not.
+    """
+    await rpc.ask(connection, "evertrain.scheduler.candles", CandlesRequest(), list[CandleSummary])
+    name = f"candles:manual:{uuid.uuid4().hex}"
+    await Publisher(connection).publish(subjects.tick("candles"), b"", message_id=name)
+
+
 async def export(
     connection: Connection, symbol: Symbol, timeframe: Timeframe | None, output: Path | None
 ) -> tuple[Path, int]:
@@ -149,7 +162,7 @@ async def _only_timeframe(store: CandleStore, symbol: Symbol) -> Timeframe:
     raise NotFound(f"{symbol} has {', '.join(found)} candles: choose one with --timeframe")
 
 
-def show_summaries(series: Sequence[CandleSummary], out: Console) -> None:
+def show_summaries(series: Sequence[CandleSummary], out: Console, now: datetime) -> None:
     if not series:
         out.print("no candles yet: `evertrain candles import FILE`, or set DATA_PROVIDER")
         return
@@ -163,11 +176,18 @@ def show_summaries(series: Sequence[CandleSummary], out: Console) -> None:
             one.rows,
             one.gaps,
             duration(one.lag_s),
-            one.error.message if one.error else "",
+            _problem(one, now),
         )
         for one in series
     )
     out.print(table(*columns, rows=rows, numbers=("Rows", "Gaps", "Behind")))
+
+
+def _problem(series: CandleSummary, now: datetime) -> str:
+    if series.error is None:
+        return ""
+    since = f" ({age(series.last_error_at, now)} ago)" if series.last_error_at else ""
+    return f"{series.error.message}{since}"
 
 
 def show_import(imported: Imported, out: Console) -> None:

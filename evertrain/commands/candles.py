@@ -47,19 +47,36 @@ def import_files(
 
 @app.command()
 def info(json: Json = False) -> None:
-    """List every stored series: first and last candle, rows, gaps, and how far it is behind.
+    """List every series: first and last candle, rows, gaps, how far it is behind, and why.
 
     For example: evertrain candles info
     """
     from evertrain.candles import show_summaries, summaries
     from evertrain.output import console, show_json
     from evertrain.session import on_the_bus
+    from shared.runtime.clock import utc_now
 
     found = on_the_bus(summaries)
     if json:
         show_json(found)
     else:
-        show_summaries(found, console())
+        show_summaries(found, console(), utc_now())
+
+
+@app.command()
+def update() -> None:
+    """Fetch the newest candles now, and ask again for those that are missing.
+
+    A symbol that has just failed waits for its turn all the same: see `evertrain candles info`.
+
+    For example: evertrain candles update
+    """
+    from evertrain import candles
+    from evertrain.output import console
+    from evertrain.session import on_the_bus
+
+    on_the_bus(candles.update)
+    console().print("a scheduler fetches what is new: see `evertrain candles info`")
 
 
 @app.command()

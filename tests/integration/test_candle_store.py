@@ -2,16 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
+from evertrain.candles import update
 from shared.bus.connection import Connection, NatsOptions, connected
 from shared.bus.kv import Bucket
+from shared.bus.rpc import Endpoint, serve
 from shared.contracts import subjects
+from shared.contracts.errors import Unavailable
+from shared.contracts.records import CandleSummary
+from shared.contracts.requests import CandlesRequest
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.market.candles import Candle, pack
 from shared.market.store import Appended, CandleStore
+from shared.runtime.tasks import alongside
 from tests.contract.bucket_suite import BucketSuite
 from tests.support.servers import NatsServer
 
@@ -101,3 +108,26 @@ async def test_acknowledged_candles_survive_a_killed_server(
         later = CandleStore(Bucket(opened, subjects.CANDLES))
         assert await later.read(BTC, M15) == pack(rows)
         assert (await later.append(BTC, M15, rows)).added == 0
+
+
+async def test_an_update_by_hand_is_a_tick_for_whichever_scheduler_is_free(
+    connection: Connection,
+) -> None:
+    async def candles(question: CandlesRequest) -> list[CandleSummary]:
+        return []
+
+    with pytest.raises(Unavailable):
+        await update(connection)
+    endpoint = Endpoint(name="candles", request=CandlesRequest, handler=candles)
+    stop = asyncio.Event()
+    async with alongside(
+        serve(connection, "scheduler", "0.1.0", (endpoint,), stop), name="scheduler"
+    ):
+        async with asyncio.timeout(10):
+            while True:
+                with suppress(Unavailable):
+                    await update(connection)
+                    break
+                await asyncio.sleep(0.01)
+    tick = await connection.js.get_last_msg(subjects.CLOCK, subjects.tick("candles"))
+    assert not tick.data

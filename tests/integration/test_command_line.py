@@ -121,6 +121,11 @@ def test_without_a_predictor_the_question_says_so(server: NatsServer) -> None:
     assert "predictor does not answer" in refused_in_one_line(evertrain(server, "top"))
 
 
+def test_without_a_scheduler_no_candles_are_fetched(server: NatsServer) -> None:
+    line = refused_in_one_line(evertrain(server, "candles", "update"))
+    assert "scheduler does not answer" in line
+
+
 def test_the_address_for_the_nats_command_line_has_the_credentials(server: NatsServer) -> None:
     assert evertrain(server, "nats", "url").stdout == server.url + "\n"
 
@@ -360,8 +365,8 @@ def test_help_is_quick_and_imports_nothing_heavy(server: NatsServer) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [[], ["up"], ["train"], ["monitor"], ["predict"], ["top"], ["doctor"], ["scheduler"],
-     ["candles", "import"], ["candles", "info"], ["candles", "export"], ["models", "list"],
-     ["models", "show"], ["nats", "url"]],
+     ["candles", "import"], ["candles", "info"], ["candles", "export"], ["candles", "update"],
+     ["models", "list"], ["models", "show"], ["nats", "url"]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help_with_an_example(server: NatsServer, arguments: list[str]) -> None:
