@@ -7,6 +7,9 @@ from tests.mutations.mutant import Mutant
 _DOMAIN = "services/trainer/domain"
 _UNIT = "tests/unit/trainer"
 _MODEL = "tests/unit/model"
+_LIGHT = (
+    "tests/unit/architecture/test_light_processes.py::test_a_light_process_imports_no_heavy_library"
+)
 
 _FEATURES: Final = (
     Mutant(
@@ -320,4 +323,368 @@ _VALIDATION: Final = (
     ),
 )
 
-MUTANTS: Final = (*_FEATURES, *_SPLITS, *_VALIDATION)
+_SERVING: Final = (
+    Mutant(
+        guard="packed trees are compared with the library's own before promotion",
+        file="services/trainer/fit.py",
+        source="        check_packed(model, fitted, known.features)\n",
+        instead="",
+        test=f"{_UNIT}/test_fit.py::test_a_booster_that_is_not_packed_exactly_fails_the_job",
+    ),
+    Mutant(
+        guard="packed trees of an update are compared too",
+        file=f"{_DOMAIN}/updates.py",
+        source="        check_packed(model, updated.boosters, recent.features)\n",
+        instead="",
+        test=f"{_UNIT}/test_updates.py::test_an_update_that_is_not_packed_exactly_fails_the_job",
+    ),
+    Mutant(
+        guard="packed trees that give no number are not equal to anything",
+        file=f"{_DOMAIN}/soundness.py",
+        source="if not gap <= _TOLERANCE:",
+        instead="if gap > _TOLERANCE:",
+        test=f"{_UNIT}/test_soundness.py::test_a_booster_that_says_something_else_is_named",
+    ),
+    Mutant(
+        guard="packed trees may differ by a hundred-thousandth",
+        file=f"{_DOMAIN}/soundness.py",
+        source="_TOLERANCE: Final = 1e-5",
+        instead="_TOLERANCE: Final = 1e-4",
+        test=f"{_UNIT}/test_soundness.py::test_a_booster_that_says_something_else_is_named",
+    ),
+    Mutant(
+        guard="an artifact is read only if its checksum is right",
+        file="shared/model/artifact.py",
+        source="if digest != data[len(_MAGIC) : _HEAD - _LENGTH.size]:",
+        instead="if not digest:",
+        test=f"{_MODEL}/test_artifact.py::test_one_flipped_bit_is_refused",
+    ),
+    Mutant(
+        guard="a library reads native trees only if their checksum is right",
+        file=f"{_DOMAIN}/natives.py",
+        source="if hashlib.sha256(memoryview(data)[_DIGEST.stop :]).digest() != data[_DIGEST]:",
+        instead="if not hashlib.sha256(memoryview(data)[_DIGEST.stop :]).digest():",
+        test=f"{_UNIT}/test_natives.py::test_not_one_bit_may_be_another",
+    ),
+    Mutant(
+        guard="a base unpacks to no more than it says",
+        file=f"{_DOMAIN}/natives.py",
+        source="unpacker.decompress(memoryview(data)[_HEAD:], size)",
+        instead="unpacker.decompress(memoryview(data)[_HEAD:])[:size]",
+        test=f"{_UNIT}/test_natives.py::test_nothing_is_unpacked_beyond_the_size_it_states",
+    ),
+    Mutant(
+        guard="an artifact from the store has the hash that it was asked by",
+        file="shared/bus/objects.py",
+        source="if hashlib.sha256(data).hexdigest() != name:",
+        instead="if not name:",
+        test="tests/integration/test_objects.py::test_a_damaged_chunk_is_refused",
+    ),
+    Mutant(
+        guard="an artifact from the disk has the hash that it was asked by",
+        file="services/predictor/adapters/artifacts.py",
+        source="if hashlib.sha256(data).hexdigest() == sha256:",
+        instead="if data:",
+        test="tests/unit/predictor/test_artifact_files.py::test_no_flipped_bit_is_ever_given_away",
+    ),
+    Mutant(
+        guard="trees read no feature that there is not",
+        file="shared/model/forest.py",
+        source="            and int(self.feature.max(initial=0)) < features\n",
+        instead="",
+        test=f"{_MODEL}/test_forest.py::test_tables_that_do_not_fit_together_are_refused",
+    ),
+    Mutant(
+        guard="trees hold numbers within reason",
+        file="shared/model/forest.py",
+        source="            and bool(np.all(np.abs(self.leaf) <= _MOST))\n",
+        instead="",
+        test=f"{_MODEL}/test_forest.py::test_tables_that_do_not_fit_together_are_refused",
+    ),
+    Mutant(
+        guard="the basic model holds numbers within reason",
+        file="shared/model/linear.py",
+        source="            and bool(np.all(np.abs(self.weights) <= _MOST))\n",
+        instead="",
+        test=f"{_UNIT}/test_soundness.py::test_a_model_with_a_number_beyond_reason_is_unsound",
+    ),
+    Mutant(
+        guard="a model is checked when it is read",
+        file="shared/model/artifact.py",
+        source="    model.check()\n    return model\n",
+        instead="    return model\n",
+        test=f"{_MODEL}/test_artifact.py::test_forged_numbers_are_refused_or_give_finite_numbers",
+    ),
+    Mutant(
+        guard="a file holds what it says and no more",
+        file="shared/model/artifact.py",
+        source="    if offset != len(data):\n",
+        instead="    if offset > len(data):\n",
+        test=f"{_MODEL}/test_artifact.py::test_forged_shapes_are_refused",
+    ),
+    Mutant(
+        guard="a model reads only the features that it learnt from",
+        file="shared/model/forecast.py",
+        source="    if model.card.spec != SPEC:\n",
+        instead="    if not SPEC:\n",
+        test=f"{_MODEL}/test_forecast.py::test_a_model_of_other_features_is_refused",
+    ),
+    Mutant(
+        guard="the predictor says at once that a model reads other features",
+        file="services/predictor/adapters/models.py",
+        source="    if card.spec != SPEC:\n",
+        instead="    if not SPEC:\n",
+        test="tests/unit/predictor/test_model_cache.py::test_a_model_of_other_features_is_refused",
+    ),
+    Mutant(
+        guard="an update starts from a base of the same features",
+        file=f"{_DOMAIN}/updates.py",
+        source="    if card.spec != SPEC:\n",
+        instead="    if not SPEC:\n",
+        test=f"{_UNIT}/test_updates.py::test_a_base_of_other_libraries_or_features_is_none",
+    ),
+    Mutant(
+        guard="an update starts from a base of the same libraries",
+        file=f"{_DOMAIN}/updates.py",
+        source="    if card.libraries != versions():\n",
+        instead="    if not versions():\n",
+        test=f"{_UNIT}/test_updates.py::test_a_base_of_other_libraries_or_features_is_none",
+    ),
+    Mutant(
+        guard="nothing is unpickled",
+        file=f"{_DOMAIN}/natives.py",
+        source="import json\n",
+        instead="import json\nimport pickle\n",
+        test="tests/unit/architecture/test_no_pickle.py::test_no_module_reads_what_runs_code",
+    ),
+    Mutant(
+        guard="the predictor imports no learning library",
+        file="services/predictor/adapters/models.py",
+        source="import math\n",
+        instead="import math\nimport lightgbm\n",
+        test=_LIGHT,
+    ),
+)
+
+_POOL: Final = "tests/integration/test_pool.py"
+
+_ISOLATION: Final = (
+    Mutant(
+        guard="the trainer imports no learning library",
+        file="services/trainer/__main__.py",
+        source="import asyncio\n",
+        instead="import asyncio\nimport services.trainer.fit\n",
+        test=_LIGHT,
+    ),
+    Mutant(
+        guard="a child does one job and ends",
+        file="services/trainer/adapters/forkserver.py",
+        source="    finally:\n        os._exit(code)\n",
+        instead="    finally:\n        sys.exit(code)\n",
+        test=f"{_POOL}::test_a_thread_that_is_left_keeps_no_child_alive",
+    ),
+    Mutant(
+        guard="no more children than processes",
+        file="services/trainer/adapters/pool.py",
+        source="asyncio.Semaphore(processes)",
+        instead="asyncio.Semaphore(processes + 3)",
+        test=f"{_POOL}::test_no_more_jobs_run_at_once_than_there_are_processes",
+    ),
+    Mutant(
+        guard="a child has the lowest priority",
+        file="services/trainer/adapters/forkserver.py",
+        source="    _yield_to_everyone()\n    path",
+        instead="    path",
+        test=f"{_POOL}::test_children_yield_to_everything_else_in_their_parents_session",
+    ),
+    Mutant(
+        guard="a child has a memory cap",
+        file="services/trainer/adapters/forkserver.py",
+        source="    _cap_memory(memory_mb)\n    try:",
+        instead="    try:",
+        test=f"{_POOL}::test_what_a_child_does_is_its_jobs_typed_failure_and_the_next_job_succeeds",
+    ),
+    Mutant(
+        guard="a child has a deadline",
+        file="services/trainer/adapters/pool.py",
+        source="asyncio.timeout(deadline_s)",
+        instead="asyncio.timeout(20 * deadline_s)",
+        test=f"{_POOL}::test_a_child_that_hangs_is_ended_at_its_deadline",
+    ),
+    Mutant(
+        guard="a child that ignores signals ends when it is told to",
+        file="services/trainer/adapters/pool.py",
+        source="os.kill(self.pid, signal.SIGKILL)",
+        instead="os.kill(self.pid, signal.SIGTERM)",
+        test=f"{_POOL}::test_cancelling_kills_the_child_and_frees_its_place",
+    ),
+    Mutant(
+        guard="cancelling ends the child",
+        file="services/trainer/adapters/pool.py",
+        source="                await child.end()\n",
+        instead="                pass\n",
+        test=f"{_POOL}::test_cancelling_kills_the_child_and_frees_its_place",
+    ),
+    Mutant(
+        guard="a child dies with the fork server",
+        file="services/trainer/adapters/forkserver.py",
+        source="        die_with_parent(signal.SIGKILL)\n",
+        instead="",
+        test=f"{_POOL}::test_a_dead_fork_server_fails_its_jobs_and_is_replaced",
+    ),
+    Mutant(
+        guard="the fork server ends with its trainer",
+        file="services/trainer/adapters/forkserver.py",
+        source="                if said != FORK:\n                    return\n",
+        instead="                if said != FORK:\n                    continue\n",
+        test=f"{_POOL}::test_no_process_and_no_file_outlives_a_trainer_that_is_killed",
+    ),
+    Mutant(
+        guard="a crash is the job's own failure, with its kind",
+        file="services/trainer/adapters/pool.py",
+        source='            raise Crashed(f"the training process {await self._end()}") from exc\n',
+        instead="            raise\n",
+        test=f"{_POOL}::test_what_a_child_does_is_its_jobs_typed_failure_and_the_next_job_succeeds",
+    ),
+    Mutant(
+        guard="what is no answer is a crash",
+        file="services/trainer/adapters/pool.py",
+        source="        except Garbled as exc:\n",
+        instead="        except ZeroDivisionError as exc:\n",
+        test=f"{_POOL}::test_what_a_child_does_is_its_jobs_typed_failure_and_the_next_job_succeeds",
+    ),
+    Mutant(
+        guard="want of memory has a kind of its own",
+        file="services/trainer/adapters/forkserver.py",
+        source="if isinstance(exc, MemoryError) or any(",
+        instead="if not text and any(",
+        test=f"{_POOL}::test_what_a_child_does_is_its_jobs_typed_failure_and_the_next_job_succeeds",
+    ),
+    Mutant(
+        guard="a signal to the process group ends no child",
+        file="services/trainer/adapters/forkserver.py",
+        source="        signal.signal(signum, signal.SIG_IGN)\n",
+        instead="        pass\n",
+        test=f"{_POOL}::test_a_signal_to_the_whole_process_group_ends_no_job",
+    ),
+    Mutant(
+        guard="a killed child leaves no files",
+        file="services/trainer/adapters/forkserver.py",
+        source="            shutil.rmtree(self._scratch / str(child), ignore_errors=True)\n",
+        instead="",
+        test=f"{_POOL}::test_files_of_a_killed_child_are_cleared_away",
+    ),
+    Mutant(
+        guard="a fork server that has died is replaced",
+        file="services/trainer/adapters/pool.py",
+        source="self._server is not None and self._server.ended:",
+        instead="self._server is not None and False:",
+        test=f"{_POOL}::test_a_fork_server_that_died_idle_is_replaced_unnoticed",
+    ),
+)
+
+_GATE: Final = (
+    Mutant(
+        guard="a difference within the margin is no ground to refuse",
+        file="shared/contracts/records.py",
+        source="self.excess_low > self.margin",
+        instead="self.excess_low > 0.0",
+        test=f"{_UNIT}/test_gate.py::test_a_difference_within_the_margin_is_let_pass",
+    ),
+    Mutant(
+        guard="a bare difference is no ground to refuse",
+        file=f"{_DOMAIN}/gate.py",
+        source="excess_low=lower_bound(excess, kept[-1])",
+        instead="excess_low=float(excess.mean())",
+        test=f"{_UNIT}/test_gate.py::test_equal_models_are_seldom_refused_on_small_samples",
+    ),
+    Mutant(
+        guard="rows whose labels overlap are compared in blocks",
+        file=f"{_DOMAIN}/gate.py",
+        source="excess_low=lower_bound(excess, kept[-1])",
+        instead="excess_low=lower_bound(excess, 1)",
+        test=f"{_UNIT}/test_gate.py::test_rows_that_share_candles_do_not_count_twice",
+    ),
+    Mutant(
+        guard="blocks that share candles are worth less",
+        file=f"{_DOMAIN}/evidence.py",
+        source="shared = 1.5 if block > 1 else 1.0",
+        instead="shared = 0.75",
+        test=f"{_UNIT}/test_evidence.py::test_the_bound_is_above_the_truth_in_few_cases",
+    ),
+    Mutant(
+        guard="what is worse is refused",
+        file=f"{_DOMAIN}/gate.py",
+        source="ours - surprise(unseen.truth[rows], theirs)",
+        instead="surprise(unseen.truth[rows], theirs) - ours",
+        test=f"{_UNIT}/test_gate.py::test_a_model_that_learnt_from_shuffled_labels_is_refused",
+    ),
+    Mutant(
+        guard="rows that the live model learnt from do not count",
+        file=f"{_DOMAIN}/gate.py",
+        source="later = np.flatnonzero(unseen.at > rival.card.candle_at_ms)",
+        instead="later = np.arange(len(unseen.at))",
+        test=f"{_UNIT}/test_gate.py::test_rows_that_the_live_model_learnt_from_do_not_count",
+    ),
+    Mutant(
+        guard="too few rows are no ground to refuse",
+        file=f"{_DOMAIN}/evidence.py",
+        source="    if blocks < MIN_BLOCKS:\n",
+        instead="    if blocks < 2:\n",
+        test=f"{_UNIT}/test_evidence.py::test_too_few_blocks_prove_nothing",
+    ),
+    Mutant(
+        guard="a model that a reader would refuse is not written",
+        file="shared/model/artifact.py",
+        source="    decode(data)\n    return data\n",
+        instead="    return data\n",
+        test=f"{_UNIT}/test_soundness.py::test_a_model_with_a_number_beyond_reason_is_unsound",
+    ),
+    Mutant(
+        guard="a model that is too large is unsound",
+        file=f"{_DOMAIN}/soundness.py",
+        source="    if len(artifact) > _MOST_BYTES:\n",
+        instead="    if not artifact:\n",
+        test=f"{_UNIT}/test_soundness.py::test_a_model_whose_file_is_too_large_is_unsound",
+    ),
+    Mutant(
+        guard="a model that is too slow is unsound",
+        file=f"{_DOMAIN}/soundness.py",
+        source="    if trees > _MOST_TREES:\n",
+        instead="    if not trees:\n",
+        test=f"{_UNIT}/test_soundness.py::test_a_model_that_would_be_slow_to_ask_is_unsound",
+    ),
+    Mutant(
+        guard="a refusal keeps the live model",
+        file="services/trainer/job.py",
+        source="if result.verdict and result.verdict.refused:",
+        instead="if result.verdict and result.verdict.note == 'never':",
+        test=f"{_UNIT}/test_job.py::test_a_model_that_is_worse_than_the_live_one_does_not_replace_it",
+    ),
+    Mutant(
+        guard="an older lease does not promote over a newer",
+        file="services/trainer/adapters/registry.py",
+        source="live.token >= model.token:",
+        instead="live.token < 0:",
+        test="tests/integration/test_registry.py"
+        "::test_an_older_lease_or_the_same_one_does_not_promote_over_a_newer",
+    ),
+    Mutant(
+        guard="a token of another lock store says nothing",
+        file="services/trainer/adapters/registry.py",
+        source="live.epoch == model.epoch and ",
+        instead="",
+        test="tests/integration/test_registry.py::test_a_token_of_another_lock_store_says_nothing",
+    ),
+    Mutant(
+        guard="a promotion replaces the very model that it compared itself with",
+        file="services/trainer/adapters/registry.py",
+        source="            await self._models.update(key, codec.encode(model), entry.revision)\n",
+        instead="            now = await self._models.get(key) or entry\n"
+        "            await self._models.update(key, codec.encode(model), now.revision)\n",
+        test="tests/integration/test_registry.py"
+        "::test_promotions_that_race_leave_the_newest_and_lose_none",
+    ),
+)
+
+MUTANTS: Final = (*_FEATURES, *_SPLITS, *_VALIDATION, *_SERVING, *_ISOLATION, *_GATE)

@@ -4,7 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from services.trainer.domain.evidence import lower_bound
 from services.trainer.domain.gate import MARGIN, Unseen, judge
+from services.trainer.domain.scores import surprise
 from shared.contracts.records import Verdict
 from shared.model.artifact import Model, encode
 from shared.model.features import matrix
@@ -105,6 +107,17 @@ def test_rows_that_the_live_model_learnt_from_do_not_count() -> None:
     known = replace(model, card=replace(model.card, candle_at_ms=int(AT[99])))
     unseen = Unseen(at=AT[:100], features=FEATURES[:100], truth=truth, p_up=p)
     assert judge(unseen, HORIZONS, encode(known), "v1").rows == 40
+
+
+def test_rows_that_share_candles_do_not_count_twice() -> None:
+    """Every row stands there three times, as if its label were that of its neighbours."""
+    p, truth = world(60)
+    even = np.full_like(p, 0.5)
+    once = lower_bound((surprise(truth, even) - surprise(truth, p)).mean(axis=1), 1)
+    thrice = compare(*(np.repeat(each, 3, axis=0) for each in (even, p, truth)))
+    assert once is not None
+    assert thrice.excess_low is not None
+    assert thrice.excess_low < once
 
 
 def test_horizons_with_too_few_rows_to_judge_by_are_left_out() -> None:

@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from services.trainer.domain import refreshers, updates
+from services.trainer.domain import packing, refreshers, updates
 from services.trainer.domain.evidence import MIN_BLOCKS
+from services.trainer.domain.failures import Unsound
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs
 from services.trainer.domain.learners import Booster, Labels
 from services.trainer.domain.natives import Base, decode_base
@@ -62,6 +64,20 @@ def test_an_update_says_what_it_is(full: FitResult) -> None:
 
 def test_the_same_candles_and_base_give_the_same_bytes(full: FitResult) -> None:
     assert _update(full, ROWS + 60) == _update(full, ROWS + 60)
+
+
+def test_an_update_that_is_not_packed_exactly_fails_the_job(
+    full: FitResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = packing.pack_lightgbm
+
+    def inexact(booster: Any, depth: int, *, base: float) -> packing.Group:
+        group = exact(booster, depth, base=base)
+        return replace(group, base=group.base + 1e-4)
+
+    monkeypatch.setattr(packing, "pack_lightgbm", inexact)
+    with pytest.raises(Unsound, match="lightgbm"):
+        _update(full, ROWS + 60)
 
 
 def test_a_full_training_gives_the_same_native_bytes(full: FitResult) -> None:
