@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from rich.console import Console
 
@@ -54,6 +55,13 @@ def show_models(models: Sequence[ModelRecord], out: Console, now: datetime) -> N
     out.print(table(*columns, rows=rows, numbers=numbers))
 
 
+_LEGEND: Final = (
+    "All on candles that no learner had seen. By chance: what the ensemble's ROC AUC is on average "
+    "where nothing can be foretold, over as many rows; in 95 of 100 cases at most so much. Base "
+    "rate: the accuracy of always naming the commoner of rises and falls."
+)
+
+
 def show_model(model: ModelRecord, out: Console, now: datetime) -> None:
     facts = {
         "version": model.version,
@@ -74,11 +82,13 @@ def show_model(model: ModelRecord, out: Console, now: datetime) -> None:
         "ROC AUC",
         "95 %",
         "by chance",
+        "at most",
         "Log loss",
         "Brier",
         "Calibration error",
         "Accuracy",
         "Base rate",
+        "Rises",
         "Rows",
     )
     rows = (
@@ -88,16 +98,19 @@ def show_model(model: ModelRecord, out: Console, now: datetime) -> None:
             score(s.roc_auc),
             "-".join(map(score, s.roc_auc_interval or ())),
             score(s.roc_auc_null),
+            score(s.roc_auc_null_high),
             score(s.log_loss),
             score(s.brier),
             score(s.calibration_error),
             score(s.accuracy),
             score(s.base_rate),
+            score(s.up_share),
             s.rows,
         )
         for s in model.scores
     )
     out.print(table(*columns, rows=rows, numbers={*columns} - {"Learner"}))
+    out.print(_LEGEND)
 
 
 def _gate(verdict: Verdict | None) -> str:

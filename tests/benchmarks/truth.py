@@ -1,7 +1,7 @@
 """Whether the scores are true, in markets whose truth is known."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from services.trainer.domain.jobs import FitJob
 from services.trainer.domain.sample import Sample, sample
 from services.trainer.domain.scores import independent_rows, interval, roc_auc
+from services.trainer.domain.slopes import Slopes, borne_out, expected_beside
 from services.trainer.domain.validation import Validation
 from shared.contracts.terms import Horizon
 from shared.model.candles import Candles
@@ -21,7 +22,7 @@ from tests.support.judging import judged, mislabelled, validated
 from tests.support.markets import planted_signal, random_walk
 
 #: Standard deviations of a return that the volume foretells.
-_STRENGTH: Final = 0.6
+_STRENGTHS: Final = (0.3, 0.6)
 
 #: The share of Bayes' edge that is to be reached.
 _GOALS: Final[dict[Horizon, float]] = {1: 0.9, 3: 0.9, 7: 0.9, 14: 0.6}
@@ -57,15 +58,16 @@ def measure(plan: Plan) -> Section:
             "over all rows of all symbols is 0.5, and the interval that stands beside each "
             "symbol's holds 0.5. With so many rows the pooled one has a standard error of "
             f"{_largest_error(walks):.4f} or less on random walks.",
-            f"In the market with a signal, the volume foretells the next return: {_STRENGTH} of "
-            f"its standard deviations. {plan.signal_symbols} symbols of {plan.signal_rows} "
-            "candles; the yardstick is the signal itself, which no forecast can beat but by "
-            "chance. Both columns are the pooled ROC AUC over 0.5.",
+            "In the markets with a signal, the volume foretells so many standard deviations of the "
+            f"next return. {plan.signal_symbols} symbols of {plan.signal_rows} candles, each "
+            "trained when the ones before it and one more are known, as in a run; the yardstick is "
+            "the signal itself, which no forecast can beat but by chance. Both columns are the "
+            "pooled ROC AUC over 0.5.",
         ),
         rows=(
             *_nothing("random walks", walks),
             *_nothing("labels of another market", others),
-            *_signal(plan),
+            *(row for strength in _STRENGTHS for row in _signal(plan, strength)),
         ),
     )
 
@@ -76,14 +78,15 @@ def _walk(job: FitJob, seed: int) -> Candles:
 
 def _labelled_by_another(job: FitJob, seed: int) -> tuple[Sample, Validation]:
     own, another = (
-        sample(job, _foretold(job.plan.days_back, each)) for each in (seed, seed + 1_000_000)
+        sample(job, _foretold(job.plan.days_back, _STRENGTHS[-1], each))
+        for each in (seed, seed + 1_000_000)
     )
     known = mislabelled(own, another)
     return known, validated(known, job.plan.rounds)
 
 
-def _foretold(rows: int, seed: int) -> Candles:
-    return planted_signal(rows + WARMUP, strength=_STRENGTH, seed=seed)
+def _foretold(rows: int, strength: float, seed: int) -> Candles:
+    return planted_signal(rows + WARMUP, strength=strength, seed=seed)
 
 
 def _columns(symbols: Iterable[tuple[Sample, Validation]]) -> dict[Horizon, list[Judged]]:
@@ -115,7 +118,7 @@ def _nothing(market: str, found: dict[Horizon, list[Judged]]) -> Iterator[Row]:
         )
 
 
-def _signal(plan: Plan) -> Iterator[Row]:
+def _signal(plan: Plan, strength: float) -> Iterator[Row]:
     job = daily_job(
         days_back=plan.signal_rows,
         min_days=1,
@@ -124,9 +127,14 @@ def _signal(plan: Plan) -> Iterator[Row]:
     )
     ours: dict[Horizon, list[Judged]] = {}
     bayes: dict[Horizon, list[Judged]] = {}
-    for seed in range(plan.signal_symbols):
-        candles = _foretold(plan.signal_rows, seed)
-        known, validation = judged(job, candles)
+    others: list[Slopes] = []
+    for seed in range(1 + plan.signal_symbols):
+        candles = _foretold(plan.signal_rows, strength, seed)
+        slopes = expected_beside(others, job.horizons)
+        known, validation = judged(replace(job, slopes=slopes), candles)
+        others.append(borne_out(validation.scores))
+        if not seed:
+            continue
         rows = np.searchsorted(candles["at"], known.at[validation.unseen])
         signal = np.log(candles["volume"][rows])
         for horizon, (each,) in _columns([(known, validation)]).items():
@@ -135,7 +143,7 @@ def _signal(plan: Plan) -> Iterator[Row]:
     for horizon in ours:
         edge, most = _pooled(ours[horizon]) - 0.5, _pooled(bayes[horizon]) - 0.5
         yield Row(
-            what=f"signal, {horizon} ahead: edge of the ensemble, against the signal's own",
+            what=f"signal of {strength}, {horizon} ahead: edge of the ensemble",
             ours=edge,
             yardstick=most,
             ratio=edge / most,

@@ -14,7 +14,7 @@ from shared.model.candles import Candles
 
 def judged(job: FitJob, candles: Candles) -> tuple[Sample, Validation]:
     known = sample(job, candles)
-    return known, validated(known, job.plan.rounds)
+    return known, validated(known, job.plan.rounds, job.slopes)
 
 
 def validated(known: Sample, rounds: int, slopes: Slopes | None = None) -> Validation:

@@ -45,6 +45,7 @@ class PastModel:
     run_id: str
     token: int
     avg_roc_auc: float | None
+    avg_roc_auc_null: float | None
     sha256: str
 
 
@@ -69,6 +70,7 @@ def page_of(record: ModelRecord, kept: Sequence[ModelRecord], now: datetime) -> 
                 run_id=model.run_id,
                 token=model.token,
                 avg_roc_auc=model.avg_roc_auc,
+                avg_roc_auc_null=model.avg_roc_auc_null,
                 sha256=model.sha256,
             )
             for model in past

@@ -32,6 +32,13 @@ def test_a_score_is_shown_with_its_interval() -> None:
     assert "0.500-0.600" in _shown(MODEL)
 
 
+def test_a_score_is_shown_with_what_chance_gets_at_most_and_how_many_rows_rose() -> None:
+    said = replace(MODEL.scores[0], roc_auc_null_high=0.613, up_share=0.527)
+    shown = _shown(replace(MODEL, scores=(said,)))
+    assert "0.613" in shown
+    assert "0.527" in shown
+
+
 def test_a_model_says_how_it_passed_the_gate() -> None:
     assert "the first model" in _shown(MODEL)
     compared = replace(VERDICT, rows=500, excess=-0.0123, excess_low=-0.02)
