@@ -175,5 +175,8 @@ def _summary(run: RunRecord, progress: Progress, out: Console) -> Exit:
         )
         out.print(table("Kept its old model", "Reason", rows=reasons))
     if run.check and run.check.missing:
-        out.print(f"still without a sound model: {', '.join(run.check.missing)}")
+        out.print(f"still without a model: {', '.join(run.check.missing)}")
+    if run.check and run.check.unsound:
+        faults = ((one.symbol, one.reason.message) for one in run.check.unsound)
+        out.print(table("Has an unsound model", "Reason", rows=faults))
     return Exit.DONE if run.status is Status.SUCCEEDED else Exit.PARTLY

@@ -287,6 +287,10 @@ class Coordinator:
             "run finished",
             extra={"run_id": run.run_id, "done": count.done, "failed": count.failed},
         )
+        if check.missing or check.unsound:
+            unsound = [f"{one.symbol}: {one.reason.message}" for one in check.unsound]
+            found = {"missing": list(check.missing), "unsound": unsound}
+            log.warning("post-train check", extra={"run_id": run.run_id, **found})
 
     async def _skip(self, run: RunRecord, reason: Problem, lock: LockHolder | None) -> None:
         now = self._clock()

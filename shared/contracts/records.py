@@ -90,11 +90,22 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnsoundModel:
+    """A live model that does not give what it should, and why."""
+
+    symbol: Symbol
+    reason: Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostTrainCheck:
-    """The state of the registry at the end of a run: what its symbols really have."""
+    """The state of the registry at the end of a run: how many of its symbols have a sound model,
+    which have none, and which have one that is not sound.
+    """
 
     sound: int
     missing: tuple[Symbol, ...]
+    unsound: tuple[UnsoundModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

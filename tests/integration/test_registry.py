@@ -137,17 +137,23 @@ async def test_a_promotion_whose_answer_was_lost_is_found_again(
     assert await live(connection) == model(2)
 
 
-async def test_a_check_counts_models_whose_artifact_is_there_and_whole(
+async def test_a_check_tells_what_is_missing_from_what_is_unsound_and_why(
     registry: KvRegistry, connection: Connection
 ) -> None:
-    sound, absent, unknown, hourly = symbols(4)
+    sound, absent, unknown, hourly, short = symbols(5)
     name = await registry.store(b"model")
     for record in (
         replace(model_record(sound), sha256=name),
         replace(model_record(absent), sha256="f" * 64),
         replace(model_record(hourly), sha256=name, timeframe=Timeframe.H1),
+        replace(model_record(short), sha256=name, horizons=(1,)),
     ):
         await registry.promote(record)
-    check = await registry.check((sound, absent, unknown, hourly), UNIVERSE)
-    assert (check.sound, check.missing) == (1, (absent, unknown, hourly))
+    check = await registry.check((sound, absent, unknown, hourly, short), UNIVERSE)
+    assert (check.sound, check.missing) == (1, (unknown,))
+    assert {one.symbol: one.reason.code for one in check.unsound} == {
+        absent: "not_found",
+        hourly: "other_timeframe",
+        short: "missing_horizons",
+    }
     assert await Artifacts(connection).get(name) == b"model"

@@ -8,7 +8,13 @@ from shared.bus.kv import Bucket, Entry
 from shared.bus.objects import Artifacts
 from shared.contracts import codec, subjects
 from shared.contracts.errors import ArtifactRefused, Conflict, Fenced, NotFound, Unavailable
-from shared.contracts.records import ModelRecord, PostTrainCheck, Universe
+from shared.contracts.records import (
+    ModelRecord,
+    PostTrainCheck,
+    Problem,
+    Universe,
+    UnsoundModel,
+)
 from shared.contracts.symbols import Symbol
 
 #: Each conflict is another promotion of the same symbol; a lease allows none, a zombie one.
@@ -95,17 +101,31 @@ class KvRegistry:
         return await self._fenced.promote(model)
 
     async def check(self, symbols: Sequence[Symbol], universe: Universe) -> PostTrainCheck:
-        """Which of the symbols have a live model whose artifact is there and whole."""
-        missing = [symbol for symbol in symbols if not await self._sound(symbol, universe)]
-        return PostTrainCheck(sound=len(symbols) - len(missing), missing=tuple(missing))
+        """Which of the symbols have a live model that is there, whole, and what the universe asks
+        for. That it computes is known from its training, and looked at by the predictor.
+        """
+        missing, unsound = [], []
+        for symbol in symbols:
+            model = await self.live_model(symbol)
+            if model is None:
+                missing.append(symbol)
+            elif reason := await self._fault(model, universe):
+                unsound.append(UnsoundModel(symbol=symbol, reason=reason))
+        return PostTrainCheck(
+            sound=len(symbols) - len(missing) - len(unsound),
+            missing=tuple(missing),
+            unsound=tuple(unsound),
+        )
 
-    async def _sound(self, symbol: Symbol, universe: Universe) -> bool:
-        entry = await self._models.get(symbol.token)
-        if entry is None:
-            return False
-        model = codec.decode(entry.value, ModelRecord)
+    async def _fault(self, model: ModelRecord, universe: Universe) -> Problem | None:
         try:
             await self._artifacts.get(model.sha256)
-        except (NotFound, ArtifactRefused):
-            return False
-        return model.timeframe is universe.timeframe
+        except (NotFound, ArtifactRefused) as exc:
+            return Problem.of(exc)
+        if model.timeframe is not universe.timeframe:
+            told = f"it is of {model.timeframe} candles, not {universe.timeframe}"
+            return Problem(code="other_timeframe", message=told)
+        if lacking := sorted(set(universe.horizons) - set(model.horizons)):
+            told = f"it has no horizon {', '.join(map(str, lacking))}"
+            return Problem(code="missing_horizons", message=told)
+        return None
