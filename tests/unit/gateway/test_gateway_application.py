@@ -518,7 +518,7 @@ async def test_a_start_that_cannot_be_is_refused_and_starts_nothing(
 
 
 async def test_a_stop_says_what_is_cancelled(site: Site) -> None:
-    stopped = (await site.post("/auto-train/stop", **{"Idempotency-Key": "once"})).json()
+    stopped = (await site.post("/auto-train/stop", b"", **{"Idempotency-Key": "once"})).json()
     assert (stopped["status"], stopped["cancelled"]) == ("stopped", ["start-1"])
     assert site.office.asked == [(StopRequest(by="api"), "once")]
 

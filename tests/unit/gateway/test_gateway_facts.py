@@ -1,9 +1,10 @@
 import asyncio
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from services.gateway.domain.channels import SYSTEM, TRAINING, Channel, Topic
+from services.gateway.domain.channels import EVERY_PREDICTION, SYSTEM, TRAINING, Channel, Topic
 from services.gateway.domain.copies import Copies
 from services.gateway.handlers.facts import Facts
 from shared.contracts.errors import Unavailable
@@ -153,6 +154,16 @@ def test_health_is_news_when_it_changes_and_figures_are_not() -> None:
     facts.on_status(status(Level.ERROR, "service_down"))
     assert press.channels == ["system", "system"]
     assert json.loads(facts.snapshot(SYSTEM) or b"")["level"] == "error"
+
+
+def test_a_symbol_that_left_is_not_in_the_predictions_until_it_is_back() -> None:
+    facts, _, _ = newsroom()
+    facts.on_prediction(prediction(BTC, at=AT))
+    facts.on_universe(replace(UNIVERSE, symbols=SYMBOLS[1:]))
+    assert facts.snapshot(EVERY_PREDICTION) == b"[]"
+    facts.on_universe(UNIVERSE)
+    (back,) = json.loads(facts.snapshot(EVERY_PREDICTION) or b"")
+    assert back["symbol"] == BTC
 
 
 def test_models_are_shown_to_those_who_begin_to_listen() -> None:
