@@ -84,9 +84,12 @@ def read_symbols(file: Path) -> tuple[Symbol, ...]:
 
 def _named(env: Environment) -> dict[str, object]:
     """The settings of training that have a value in the environment. SYMBOLS is not one of them:
-    there it names the universe.
+    there it names the universe. AUTO_TRAINING_INTERVAL_DAYS is another name of the maximum age.
     """
     named: dict[str, object] = {}
+    if env.optional("AUTO_TRAINING_INTERVAL_DAYS") is not None:
+        days = env.decimal("AUTO_TRAINING_INTERVAL_DAYS", 7, least=0, most=3650)
+        named["ml_max_model_age_days"] = days
     for setting, kind in KINDS.items():
         text = env.optional(variable(setting))
         if text is None or setting == "symbols":

@@ -47,6 +47,19 @@ def test_the_environment_names_settings_of_training_in_capitals() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("values", "days"),
+    [
+        ({"AUTO_TRAINING_INTERVAL_DAYS": "3"}, 3),
+        ({"AUTO_TRAINING_INTERVAL_DAYS": "3", "ML_MAX_MODEL_AGE_DAYS": "5"}, 5),
+    ],
+)
+def test_the_interval_of_automation_is_the_age_at_which_a_model_is_due(
+    values: dict[str, str], days: int
+) -> None:
+    assert read(**values).configuration.ml_max_model_age_days == days
+
+
 def test_the_symbols_of_the_environment_are_the_universe_and_no_limit_of_the_cycle() -> None:
     settings = read(SYMBOLS="AAPL,MSFT")
     assert settings.symbols == ("AAPL", "MSFT")
@@ -64,6 +77,7 @@ def test_the_symbols_of_the_environment_are_the_universe_and_no_limit_of_the_cyc
         ("ML_TRAIN_PER_CYCLE", "1.5"),
         ("ML_MAX_MODEL_AGE_DAYS", "-1"),
         ("ML_MAX_MODEL_AGE_DAYS", "nan"),
+        ("AUTO_TRAINING_INTERVAL_DAYS", "weekly"),
         ("ML_TRAINING_COOLDOWN_HOURS", "soon"),
         ("ML_TRAIN_INTERVAL_CYCLES", "0"),
         ("CYCLE_MINUTES", "0"),
