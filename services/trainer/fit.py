@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.trainer.domain import packing
-from services.trainer.domain.basic import Basic
+from services.trainer.domain.basic import Basic, Ridge
 from services.trainer.domain.boosters import boosters, reserve, versions
 from services.trainer.domain.gate import Unseen, judge
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
@@ -77,27 +77,28 @@ def _note(note: str | None, splits: tuple[Split, ...]) -> str | None:
     return "; ".join(notes) or None
 
 
-def _full(job: FitJob, rows: Candles, rival: bytes, progress: Progress) -> FitResult:
-    known = sample(job, rows)
+def _full(job: FitJob, candles: Candles, rival: bytes, progress: Progress) -> FitResult:
+    known = sample(job, candles)
     effort = effort_for(len(known.features), rounds=job.plan.rounds)
 
     progress("validating", 0.05)
-    first = known.features[: known.folds[0].train.stop]
-    with boosters(first, effort) as learners:
+    first = known.folds[0].train
+    with boosters(known.features, known.labels, effort, edges=first) as learners:
         judged = validate(
             known,
-            (*learners, Basic()),
+            (*learners, Basic(known.features, known.labels)),
             effort.rounds,
             job.slopes,
             lambda part: progress("validating", 0.05 + 0.7 * part),
         )
 
     progress("fitting", 0.75)
-    with boosters(known.features, effort) as learners:
+    rows = range(len(known.features))
+    with boosters(known.features, known.labels, effort, edges=rows) as learners:
         fitted = _fitted(known, learners, judged.rounds)
         progress("checking", 0.95)
         model = Model(
-            card=_card(job, rows, known, judged, tuple(learner.name for learner in learners)),
+            card=_card(job, candles, known, judged, tuple(learner.name for learner in learners)),
             forest=_forest(fitted, effort.depth),
             linear=_linear(known),
             trial=_trial(known, judged),
@@ -125,13 +126,10 @@ def _fitted(
     known: Sample, learners: tuple[BoosterLearner, ...], rounds: npt.NDArray[np.int64]
 ) -> list[list[Booster]]:
     """Every booster on all rows, with the rounds that validation chose: [horizons][boosters]."""
-    studies = [learner.study(known.features) for learner in learners]
+    studies = [learner.study(range(len(known.features))) for learner in learners]
     return [
-        [
-            study.fit(np.ascontiguousarray(labels), rounds=int(best))
-            for study, best in zip(studies, row, strict=True)
-        ]
-        for labels, row in zip(known.labels.T, rounds[:, : len(studies)], strict=True)
+        [study.fit(column, rounds=int(best)) for study, best in zip(studies, row, strict=True)]
+        for column, row in enumerate(rounds[:, : len(studies)])
     ]
 
 
@@ -141,9 +139,9 @@ def _forest(fitted: list[list[Booster]], depth: int) -> Forest:
 
 
 def _linear(known: Sample) -> Linear:
-    study = Basic().study(known.features)
-    weights = [study.fit(np.ascontiguousarray(y), rounds=1).weights for y in known.labels.T]
-    return Linear(centre=study.centre, scale=study.scale, weights=np.stack(weights))
+    ridge = Ridge.of(known.features)
+    weights = [ridge.weights(labels) for labels in known.labels.T]
+    return Linear(centre=ridge.centre, scale=ridge.scale, weights=np.stack(weights))
 
 
 def _trial(known: Sample, judged: Validation) -> Trial:

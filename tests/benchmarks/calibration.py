@@ -93,8 +93,9 @@ def main(arguments: list[str]) -> None:
 def _trained(candles: Candles, window: Window) -> tuple[Trained, ...]:
     known, later = _split(candles, window)
     effort = effort_for(len(known.features), rounds=_ROUNDS)
-    with boosters(known.features[: known.folds[0].train.stop], effort) as libraries:
-        learners: tuple[Learner, ...] = (*libraries, Basic())
+    features, labels = known.features, known.labels
+    with boosters(features, labels, effort, edges=known.folds[0].train) as libraries:
+        learners: tuple[Learner, ...] = (*libraries, Basic(features, labels))
         said = np.concatenate([_foretold(known, fold, learners) for fold in known.folds])
         next_said = _foretold(known, later, learners)
     first, last = known.folds[0].test.start, known.folds[-1].test.stop
@@ -131,14 +132,12 @@ def _split(candles: Candles, window: Window) -> tuple[Sample, Fold]:
 
 def _foretold(known: Sample, fold: Fold, learners: tuple[Learner, ...]) -> Vector:
     """[test rows, horizons, learners]."""
-    train, valid, test = (slice(r.start, r.stop) for r in (fold.train, fold.valid, fold.test))
+    test = known.features[fold.test.start : fold.test.stop]
     said = np.empty((len(fold.test), len(known.horizons), len(learners)))
     for column, learner in enumerate(learners):
-        study = learner.study(known.features[train], known.features[valid])
+        study = learner.study(fold.train, fold.valid)
         for row in range(len(known.horizons)):
-            truth = np.ascontiguousarray(known.labels[:, row])
-            fitted = study.fit(truth[train], truth[valid], rounds=_ROUNDS)
-            said[:, row, column] = fitted.probabilities(known.features[test])
+            said[:, row, column] = study.fit(row, rounds=_ROUNDS).probabilities(test)
     return said
 
 

@@ -28,16 +28,24 @@ _FOLDS = 4
 _RATE = 0.05
 
 
-def train(candles: Candles, horizons: tuple[int, ...], rounds: int) -> dict[int, list[Fitted]]:
-    """Validate in four expanding folds, then fit on everything: the models of each horizon.
+def train(candles: Candles, horizons: tuple[int, ...], rounds: int) -> None:
+    """Validate in four expanding folds, then fit on everything."""
+    for rows, labels in _known(candles, horizons):
+        for train_rows, test_rows in _folds(len(rows)):
+            if len(np.unique(labels[train_rows])) < 2:
+                continue  # catboost refuses it
+            for fit in _LIBRARIES:
+                fit(rows[train_rows], labels[train_rows], rounds)(rows[test_rows])
+        for fit in _LIBRARIES:
+            fit(rows, labels, rounds)
 
-    The newest `horizon` rows, whose future is not known, are left out.
-    """
-    features = pandas_features.matrix(candles)[WARMUP:]
-    close = candles["close"][WARMUP:]
+
+def fitted(candles: Candles, horizons: tuple[int, ...], rounds: int) -> dict[int, list[Fitted]]:
+    """The models of each horizon that `train` ends with, without its validation."""
+    known = zip(horizons, _known(candles, horizons), strict=True)
     return {
-        horizon: _trained(features[:-horizon], _rises(close, horizon), rounds)
-        for horizon in horizons
+        horizon: [fit(rows, labels, rounds) for fit in _LIBRARIES]
+        for horizon, (rows, labels) in known
     }
 
 
@@ -47,13 +55,13 @@ def foreseen(models: list[Fitted], rows: Matrix) -> npt.NDArray[np.float64]:
     return mean
 
 
-def _trained(rows: Matrix, labels: Labels, rounds: int) -> list[Fitted]:
-    for train_rows, test_rows in _folds(len(rows)):
-        if len(np.unique(labels[train_rows])) < 2:
-            continue  # catboost refuses it
-        for fit in (_xgboost, _lightgbm, _catboost):
-            fit(rows[train_rows], labels[train_rows], rounds)(rows[test_rows])
-    return [fit(rows, labels, rounds) for fit in (_xgboost, _lightgbm, _catboost)]
+def _known(candles: Candles, horizons: tuple[int, ...]) -> Iterator[tuple[Matrix, Labels]]:
+    """Features and labels of each horizon; the newest `horizon` rows, whose future is not known,
+    are left out.
+    """
+    features = pandas_features.matrix(candles)[WARMUP:]
+    close = candles["close"][WARMUP:]
+    return ((features[:-horizon], _rises(close, horizon)) for horizon in horizons)
 
 
 def _folds(rows: int) -> Iterator[tuple[slice, slice]]:
@@ -91,3 +99,6 @@ def _catboost(rows: Matrix, labels: Labels, rounds: int) -> Fitted:
     )
     model.fit(rows, labels)
     return lambda unseen: np.asarray(model.predict_proba(unseen, thread_count=1)[:, 1], float)
+
+
+_LIBRARIES = (_xgboost, _lightgbm, _catboost)

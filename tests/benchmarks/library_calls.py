@@ -9,20 +9,17 @@ import catboost
 import lightgbm
 import xgboost
 
-Train = Callable[..., Any]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One training, and the booster that came of it.
 
-    `watched` does the same again: the same rows, labels and parameters, with early stopping where
-    there was some. `bare` boosts as many rounds as were boosted, without looking at other rows.
+    `bare` does it again by the library's own training function: the same rows, labels and
+    parameters, and as many rounds as were boosted, without a look at other rows.
     """
 
     booster: Any
-    watched: Callable[[], object]
-    bare: Callable[[], object]
+    bare: Callable[[], Any]
 
 
 @contextmanager
@@ -30,15 +27,17 @@ def noted() -> Iterator[list[Call]]:
     """The list of trainings begun while the body runs, in their order."""
     calls: list[Call] = []
     with (
-        _wrapped(xgboost, "train", lambda train: _xgboost(train, calls)),
-        _wrapped(lightgbm, "train", lambda train: _lightgbm(train, calls)),
+        _wrapped(xgboost, "Booster", lambda made: _xgboost(made, calls)),
+        _wrapped(lightgbm, "Booster", lambda made: _lightgbm(made, calls)),
         _wrapped(catboost.CatBoost, "fit", lambda fit: _catboost(fit, calls)),
     ):
         yield calls
 
 
 @contextmanager
-def _wrapped(owner: Any, name: str, wrap: Callable[[Train], Train]) -> Iterator[None]:
+def _wrapped(
+    owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
     """`owner`, a module or a class, with another function under the name."""
     before = getattr(owner, name)
     setattr(owner, name, wrap(before))
@@ -48,65 +47,50 @@ def _wrapped(owner: Any, name: str, wrap: Callable[[Train], Train]) -> Iterator[
         setattr(owner, name, before)
 
 
-def _xgboost(train: Train, calls: list[Call]) -> Train:
-    def noting(parameters: Any, rows: Any, rounds: int, **options: Any) -> Any:
-        labelled = _labelled(rows, *(valid for valid, _ in options.get("evals", ())))
-        booster = train(parameters, rows, rounds, **options)
-        boosted = booster.num_boosted_rounds()
-        calls.append(
-            Call(
-                booster=booster,
-                watched=lambda: (labelled(), train(parameters, rows, rounds, **options)),
-                bare=lambda: (labelled(), train(parameters, rows, boosted)),
-            )
-        )
+def _xgboost(made: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
+    def noting(parameters: Any, matrices: Any = (), **options: Any) -> Any:
+        booster = made(parameters, matrices, **options)
+        if matrices:  # none where a booster is read from its file
+            rows = matrices[0]
+            labels = rows.get_label()
+
+            def bare() -> Any:
+                rows.set_label(labels)
+                return xgboost.train(parameters, rows, booster.num_boosted_rounds())
+
+            calls.append(Call(booster=booster, bare=bare))
         return booster
 
     return noting
 
 
-def _lightgbm(train: Train, calls: list[Call]) -> Train:
-    def noting(parameters: Any, rows: Any, rounds: int, **options: Any) -> Any:
-        labelled = _labelled(rows, *options.get("valid_sets", ()))
-        booster = train(parameters, rows, rounds, **options)
-        boosted = booster.current_iteration()
-        calls.append(
-            Call(
-                booster=booster,
-                watched=lambda: (labelled(), train(parameters, rows, rounds, **options)),
-                bare=lambda: (labelled(), train(parameters, rows, boosted)),
-            )
-        )
+def _lightgbm(made: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
+    def noting(parameters: Any = None, rows: Any = None, **options: Any) -> Any:
+        booster = made(parameters, rows, **options)
+        if rows is not None:
+            labels, start = rows.get_label(), rows.get_init_score()
+
+            def bare() -> Any:
+                rows.set_label(labels)
+                rows.set_init_score(start)
+                return lightgbm.train(parameters, rows, booster.current_iteration())
+
+            calls.append(Call(booster=booster, bare=bare))
         return booster
 
     return noting
 
 
-def _catboost(fit: Train, calls: list[Call]) -> Train:
+def _catboost(fit: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
     def noting(booster: Any, rows: Any, *labels: Any, **options: Any) -> Any:
         parameters = booster.get_params()
         fit(booster, rows, *labels, **options)
         boosted = len(booster.get_evals_result()["learn"]["Logloss"])
-        calls.append(
-            Call(
-                booster=booster,
-                watched=lambda: fit(catboost.CatBoost(parameters), rows, *labels, **options),
-                bare=lambda: fit(
-                    catboost.CatBoost(parameters | {"iterations": boosted}), rows, *labels
-                ),
-            )
-        )
+
+        def bare() -> Any:
+            return fit(catboost.CatBoost(parameters | {"iterations": boosted}), rows, *labels)
+
+        calls.append(Call(booster=booster, bare=bare))
         return booster
 
     return noting
-
-
-def _labelled(*matrices: Any) -> Callable[[], None]:
-    """Gives matrices that horizons share the labels back that they have now."""
-    labels = [(matrix, matrix.get_label()) for matrix in matrices]
-
-    def again() -> None:
-        for matrix, theirs in labels:
-            matrix.set_label(theirs)
-
-    return again

@@ -47,6 +47,19 @@ class Market:
             raise CandlesRefused(f"no series of {self.timeframe} has {rows} candles: {self.source}")
         return found
 
+    def spans(self, rows: int) -> list[Candles]:
+        """Stretches of `rows` candles that do not overlap: the newest of every series, then those
+        before them, as far as they go.
+
+        Raises:
+            CandlesRefused: there is none.
+        """
+        found = self.long_enough(rows)
+        for back in range(1, max(map(len, self.series.values())) // rows):
+            older = (candles[-(back + 1) * rows : -back * rows] for candles in self.series.values())
+            found += [candles for candles in older if len(candles) == rows]
+        return found
+
 
 def daily(folder: Path | None) -> Market:
     """Real daily candles: those of the folder, or else the bundled ones."""

@@ -10,8 +10,9 @@ class Plan:
 
     `daily_rows` and `quarter_rows` are the windows that jobs learn from, of daily and of
     quarter-hourly candles, with up to `rounds` boosting rounds. `turns` is how often each pair is
-    repeated; `slow_symbols` how many symbols the loop that is slow on purpose trains; `jobs` how
-    many are trained one after another to see whether memory grows; `messages` how many go over the
+    repeated; `slow_symbols` how many symbols the loop that is slow on purpose trains, and `exams`
+    how many windows of daily candles its models are compared on with ours; `jobs` how many are
+    trained one after another to see whether memory grows; `messages` how many go over the
     bus per turn; `cold` how many symbols are served from cold.
 
     Scores are shown to be true on `true_symbols` symbols of `true_rows` candles that foretell
@@ -27,6 +28,7 @@ class Plan:
     slow_rounds: int = 300
     turns: int = 5
     slow_symbols: int = 2
+    exams: int = 20
     jobs: int = 20
     messages: int = 300
     cold: int = 545

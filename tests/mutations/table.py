@@ -98,9 +98,10 @@ _FEATURES: Final = (
     Mutant(
         guard="what begins to move has the same bins in every part",
         file=f"{_DOMAIN}/boosters.py",
-        source="        _complete(self._edges, edges)\n",
+        source="        columns[:, still] = quantiles[0, still]\n",
         instead="",
-        test=f"{_UNIT}/test_data_trouble.py::test_a_model_of_troubled_data_is_sound",
+        test=f"{_UNIT}/test_validation.py"
+        "::test_a_fold_is_the_same_whatever_comes_after_its_test_block",
     ),
 )
 
@@ -238,18 +239,16 @@ _VALIDATION: Final = (
     Mutant(
         guard="bins are made of the first training window",
         file="services/trainer/fit.py",
-        source="first = known.features[: known.folds[0].train.stop]",
-        instead="first = known.features",
+        source="first = known.folds[0].train",
+        instead="first = range(len(known.features))",
         test=f"{_UNIT}/test_validation.py"
         "::test_bins_of_the_validation_know_only_the_first_training_window",
     ),
     Mutant(
         guard="early stopping does not look at the test block",
         file=f"{_DOMAIN}/validation.py",
-        source="train, valid, test = (slice(r.start, r.stop)"
-        " for r in (fold.train, fold.valid, fold.test))",
-        instead="train, valid, test = (slice(r.start, r.stop)"
-        " for r in (fold.train, fold.test, fold.test))",
+        source="learner.study(fold.train, fold.valid)",
+        instead="learner.study(fold.train, fold.test)",
         test=f"{_UNIT}/test_validation.py::test_nothing_is_learnt_from_the_rows_that_are_judged_by",
     ),
     Mutant(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from services.trainer.domain.basic import Basic
 from services.trainer.domain.boosters import boosters
 from services.trainer.domain.jobs import FitJob
-from services.trainer.domain.learners import effort_for
+from services.trainer.domain.learners import Learner, effort_for
 from services.trainer.domain.sample import Sample, sample
 from services.trainer.domain.slopes import Slopes
 from services.trainer.domain.validation import Validation, validate
@@ -19,8 +19,10 @@ def judged(job: FitJob, candles: Candles) -> tuple[Sample, Validation]:
 
 def validated(known: Sample, rounds: int, slopes: Slopes | None = None) -> Validation:
     effort = effort_for(len(known.features), rounds=rounds)
-    with boosters(known.features[: known.folds[0].train.stop], effort) as learners:
-        return validate(known, (*learners, Basic()), effort.rounds, slopes or {}, lambda part: None)
+    features, labels = known.features, known.labels
+    with boosters(features, labels, effort, edges=known.folds[0].train) as learners:
+        everyone: tuple[Learner, ...] = (*learners, Basic(features, labels))
+        return validate(known, everyone, effort.rounds, slopes or {}, lambda part: None)
 
 
 def mislabelled(known: Sample, other: Sample) -> Sample:

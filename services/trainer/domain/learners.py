@@ -10,6 +10,10 @@ from services.trainer.domain.packing import Group
 from shared.model.features import Matrix
 
 Labels = npt.NDArray[np.float32]
+
+#: [rows, horizons]
+LabelTable = npt.NDArray[np.float32]
+
 Probabilities = npt.NDArray[np.float64]
 
 
@@ -50,27 +54,31 @@ class Booster(Fitted, Protocol):
 
 
 class Study(Protocol):
-    """Rows made ready for one learner, to be learnt from once per horizon."""
+    """Some of a learner's rows made ready, to be learnt from once per horizon."""
 
-    def fit(self, labels: Labels, valid_labels: Labels | None = None, *, rounds: int) -> Fitted:
-        """Learn up to `rounds`; with `valid_labels`, as many as the validation rows bear out."""
+    def fit(self, column: int, *, rounds: int) -> Fitted:
+        """Learn the labels of this column in up to `rounds`; if the study has validation rows, in
+        as many as those bear out.
+        """
         ...
 
 
 class BoosterStudy(Study, Protocol):
-    def fit(
-        self, labels: Labels, valid_labels: Labels | None = None, *, rounds: int
-    ) -> Booster: ...
+    def fit(self, column: int, *, rounds: int) -> Booster: ...
 
 
 class Learner(Protocol):
+    """It is made with features and labels, [rows, horizons], of which it learns when it is told
+    which rows.
+    """
+
     name: ClassVar[str]
 
-    def study(self, train: Matrix, valid: Matrix | None = None) -> Study: ...
+    def study(self, train: range, valid: range | None = None) -> Study: ...
 
 
 class BoosterLearner(Learner, Protocol):
-    def study(self, train: Matrix, valid: Matrix | None = None) -> BoosterStudy: ...
+    def study(self, train: range, valid: range | None = None) -> BoosterStudy: ...
 
 
 class Refresher(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.trainer.domain import gate, packing
-from services.trainer.domain.basic import Basic, BasicFitted
+from services.trainer.domain.basic import BasicFitted, Ridge
 from services.trainer.domain.boosters import versions
 from services.trainer.domain.chance import chance
 from services.trainer.domain.evidence import MIN_BLOCKS, lower_bound
@@ -205,7 +205,7 @@ def _foretold(
 
 def _updated(recent: Recent, end: int, base: Base, libraries: tuple[Refresher, ...]) -> Updated:
     """The base brought up to date with the rows before `end`."""
-    study = Basic().study(recent.features[recent.learnt(end, 0)])
+    ridge = Ridge.of(recent.features[recent.learnt(end, 0)])
     boosters, basic = [], []
     for column, (horizon, natives) in enumerate(zip(recent.horizons, base.boosters, strict=True)):
         learnt = recent.learnt(end, horizon)
@@ -216,7 +216,7 @@ def _updated(recent: Recent, end: int, base: Base, libraries: tuple[Refresher, .
                 for library, native in zip(libraries, natives, strict=True)
             ]
         )
-        basic.append(replace(study, rows=rows).fit(labels, rounds=1))
+        basic.append(BasicFitted(ridge=ridge, weights=ridge.weights(labels)))
     return Updated(boosters=boosters, basic=basic)
 
 
@@ -225,7 +225,7 @@ def _model(
 ) -> Model:
     depth, horizons = base.effort.depth, recent.horizons
     returns = returns_ahead(candles["close"][WARMUP:], horizons)
-    study = updated.basic[0].study
+    ridge = updated.basic[0].ridge
     return Model(
         card=replace(
             base.model.card,
@@ -241,8 +241,8 @@ def _model(
             [booster.packed(depth) for each in updated.boosters for booster in each], depth
         ),
         linear=Linear(
-            centre=study.centre,
-            scale=study.scale,
+            centre=ridge.centre,
+            scale=ridge.scale,
             weights=np.stack([basic.weights for basic in updated.basic]),
         ),
         trial=trial,

@@ -70,16 +70,14 @@ def _judge(
     sample: Sample, fold: Fold, learners: tuple[Learner, ...], rounds: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Probabilities [test rows, horizons, learners] and rounds [horizons, learners] of one fold."""
-    features, labels = sample.features, sample.labels
-    train, valid, test = (slice(r.start, r.stop) for r in (fold.train, fold.valid, fold.test))
+    test = sample.features[fold.test.start : fold.test.stop]
     foreseen = np.empty((len(fold.test), len(sample.horizons), len(learners)))
     best = np.empty(foreseen.shape[1:], np.int64)
     for column, learner in enumerate(learners):
-        study = learner.study(features[train], features[valid])
+        study = learner.study(fold.train, fold.valid)
         for row in range(len(sample.horizons)):
-            truth = np.ascontiguousarray(labels[:, row])
-            fitted = study.fit(truth[train], truth[valid], rounds=rounds)
-            foreseen[:, row, column] = fitted.probabilities(features[test])
+            fitted = study.fit(row, rounds=rounds)
+            foreseen[:, row, column] = fitted.probabilities(test)
             best[row, column] = fitted.rounds
     return foreseen, best
 

@@ -24,6 +24,7 @@ TINY = Plan(
     slow_rounds=2,
     turns=1,
     slow_symbols=1,
+    exams=2,
     jobs=1,
     messages=5,
     cold=2,

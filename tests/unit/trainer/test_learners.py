@@ -1,14 +1,16 @@
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
 
 from services.trainer.domain.basic import Basic
 from services.trainer.domain.boosters import MIN_MINORITY, Constant, boosters
-from services.trainer.domain.learners import Booster, BoosterLearner, Learner, effort_for
+from services.trainer.domain.learners import Booster, BoosterLearner, Labels, Learner, effort_for
+from services.trainer.domain.scores import log_loss
 from shared.model.features import Matrix
 
 EFFORT = effort_for(400, rounds=60)
+ALL = range(400)
 
 
 def _rows(seed: int, rows: int = 400) -> Matrix:
@@ -20,60 +22,98 @@ def _labels(rows: Matrix, *, noise: float = 0.5) -> np.ndarray:
     return (shaken > 0).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def three() -> Iterator[tuple[BoosterLearner, ...]]:
-    with boosters(_rows(0), EFFORT) as made:
-        yield made
+def _boosters(
+    features: Matrix, *labels: Labels, edges: range = ALL
+) -> AbstractContextManager[tuple[BoosterLearner, ...]]:
+    return boosters(features, np.stack(labels, axis=1), EFFORT, edges=edges)
 
 
-def test_every_learner_learns_what_is_there(three: tuple[BoosterLearner, ...]) -> None:
+def test_every_learner_learns_what_is_there() -> None:
     train, new = _rows(0), _rows(1)
-    everyone: tuple[Learner, ...] = (*three, Basic())
-    for learner in everyone:
-        said = learner.study(train).fit(_labels(train), rounds=60).probabilities(new)
-        assert ((said > 0.5) == (new[:, 0] > 0)).mean() > 0.85, learner.name
+    with _boosters(train, _labels(train)) as three:
+        everyone: tuple[Learner, ...] = (*three, Basic(train, _labels(train)[:, None]))
+        for learner in everyone:
+            said = learner.study(ALL).fit(0, rounds=60).probabilities(new)
+            assert ((said > 0.5) == (new[:, 0] > 0)).mean() > 0.85, learner.name
 
 
-def test_learning_stops_early_where_validation_rows_contradict(
-    three: tuple[BoosterLearner, ...],
-) -> None:
-    train, valid = _rows(0), _rows(1, rows=100)
-    for learner in three:
-        study = learner.study(train, valid)
-        borne_out = study.fit(_labels(train), _labels(valid), rounds=60)
-        contradicted = study.fit(_labels(train), 1 - _labels(valid), rounds=60)
-        assert 1 <= contradicted.rounds < 5 < borne_out.rounds <= 60, learner.name
+def test_learning_stops_early_where_validation_rows_contradict() -> None:
+    rows = _rows(0, rows=500)
+    train, valid = ALL, range(400, 500)
+    true, false = _labels(rows), _labels(rows)
+    false[400:] = 1 - false[400:]
+    with _boosters(rows, true, false) as three:
+        for learner in three:
+            study = learner.study(train, valid)
+            borne_out, contradicted = (study.fit(column, rounds=60).rounds for column in (0, 1))
+            assert 1 <= contradicted < 5 < borne_out <= 60, learner.name
 
 
-def test_horizons_that_share_a_study_do_not_disturb_each_other(
-    three: tuple[BoosterLearner, ...],
-) -> None:
+def test_the_rounds_that_are_kept_are_those_that_the_validation_rows_bear_out_best() -> None:
+    """Fewer rounds and more are worse on them, as the boosters themselves say."""
+    rows = _rows(0, rows=500)
+    labels = _labels(rows, noise=2.0)
+    with _boosters(rows, labels) as three:
+        for learner in three:
+            study = learner.study(ALL, range(400, 500))
+            kept = study.fit(0, rounds=60).rounds
+            plain = learner.study(ALL)
+            losses = [
+                log_loss(labels[400:], plain.fit(0, rounds=rounds).probabilities(rows[400:]))
+                for rounds in range(max(kept - 2, 1), kept + 3)
+            ]
+            assert min(losses) == losses[min(kept - 1, 2)], learner.name
+
+
+def test_horizons_that_share_a_study_do_not_disturb_each_other() -> None:
     train = _rows(0)
     one, other = _labels(train), 1 - _labels(train, noise=2.0)
-    for learner in three:
-        shared = learner.study(train)
-        shared.fit(other, rounds=20)
-        after = shared.fit(one, rounds=20).probabilities(train)
-        alone = learner.study(train).fit(one, rounds=20).probabilities(train)
-        assert np.array_equal(after, alone), learner.name
+    with _boosters(train, other, one) as three, _boosters(train, one) as again:
+        for learner, lone in zip(three, again, strict=True):
+            shared = learner.study(ALL)
+            shared.fit(0, rounds=20)
+            after = shared.fit(1, rounds=20).probabilities(train)
+            alone = lone.study(ALL).fit(0, rounds=20).probabilities(train)
+            assert np.array_equal(after, alone), learner.name
+
+
+def test_only_the_rows_that_it_is_told_of_teach_a_booster() -> None:
+    """And the edges: the same, whatever the other rows and their labels are."""
+    rows, train = _rows(0), range(300)
+    altered = rows.copy()
+    altered[300:] = 7.0
+    labels = _labels(rows)
+    wrong = np.concatenate([labels[:300], 1 - labels[300:]])
+    with _boosters(rows, labels, edges=train) as ours, _boosters(altered, wrong, edges=train) as b:
+        for learner, other in zip(ours, b, strict=True):
+            said, same = (each.study(train).fit(0, rounds=20) for each in (learner, other))
+            assert np.array_equal(said.probabilities(rows), same.probabilities(rows)), learner.name
 
 
 @pytest.mark.parametrize("minority", [0, MIN_MINORITY - 1])
-def test_rows_of_one_class_teach_a_booster_the_rate_and_nothing_else(
-    three: tuple[BoosterLearner, ...], minority: int
-) -> None:
+def test_rows_of_one_class_teach_a_booster_the_rate_and_nothing_else(minority: int) -> None:
     train = _rows(0)
     labels = np.ones(len(train), np.float32)
     labels[:minority] = 0.0
-    for learner in three:
-        fitted: Booster = learner.study(train).fit(labels, rounds=60)
-        assert fitted == Constant((401.0 - minority) / 402.0)
+    with _boosters(train, labels) as three:
+        for learner in three:
+            fitted: Booster = learner.study(ALL).fit(0, rounds=60)
+            assert fitted == Constant((401.0 - minority) / 402.0)
+
+
+def test_rows_that_bear_no_tree_stop_lightgbm_at_one() -> None:
+    """Forty rows cannot be split into leaves of twenty when it looks at four fifths of them."""
+    few = _rows(0, rows=60)
+    with _boosters(few, _labels(few), edges=range(40)) as (_, learner, _):
+        fitted = learner.study(range(40), range(40, 60)).fit(0, rounds=60)
+        assert fitted.rounds == 1
+        assert np.ptp(fitted.probabilities(few)) == 0.0
 
 
 def test_the_basic_model_is_where_the_penalised_likelihood_is_flat() -> None:
     """At the optimum a small step in any weight changes the loss only in second order."""
     train = _rows(0)
-    fitted = Basic().study(train).fit(_labels(train), rounds=1)
+    fitted = Basic(train, _labels(train)[:, None]).study(ALL).fit(0, rounds=1)
     scores = np.clip((train - train.mean(0)) / train.std(0), -5, 5)
     truth = (_labels(train) * 400 + 1) / 402
 
@@ -90,6 +130,6 @@ def test_the_basic_model_is_where_the_penalised_likelihood_is_flat() -> None:
 def test_a_feature_that_stands_still_is_worth_nothing_to_the_basic_model() -> None:
     train = _rows(0)
     train[:, 3] = 7.0
-    fitted = Basic().study(train).fit(_labels(train), rounds=1)
+    fitted = Basic(train, _labels(train)[:, None]).study(ALL).fit(0, rounds=1)
     assert fitted.weights[4] == pytest.approx(0.0, abs=1e-12)
     assert np.all(np.isfinite(fitted.probabilities(train)))

@@ -32,9 +32,10 @@ def _labels(rows: Matrix) -> np.ndarray:
 
 def _fitted(name: str, scratch: PurePath) -> Any:
     rows = _rows()
-    learners = (XGBoost(rows, EFFORT), LightGBM(rows, EFFORT), CatBoost(rows, EFFORT, str(scratch)))
+    known = (rows, _labels(rows)[:, None], EFFORT, rows)
+    learners = (XGBoost(*known), LightGBM(*known), CatBoost(*known, str(scratch)))
     (learner,) = (learner for learner in learners if learner.name == name)
-    return learner.study(rows).fit(_labels(rows), rounds=EFFORT.rounds)
+    return learner.study(range(len(rows))).fit(0, rounds=EFFORT.rounds)
 
 
 def _meeting_thresholds(group: packing.Group) -> Matrix:

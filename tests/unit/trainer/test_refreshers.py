@@ -26,15 +26,23 @@ def _labels(rows: Matrix, *, column: int = 0, share: float = 0.5) -> Labels:
     return (shaken > np.quantile(shaken, 1.0 - share)).astype(np.float32)
 
 
-def _natives(labels: Labels) -> list[bytes]:
-    rows = _rows(0)
-    with boosters(rows, EFFORT) as learners:
-        return [learner.study(rows).fit(labels, rounds=ROUNDS).native() for learner in learners]
+def _fitted(labels: Labels, *, rounds: int = ROUNDS) -> dict[str, Booster]:
+    everything = range(len(labels))
+    with boosters(_rows(0), labels[:, None], EFFORT, edges=everything) as learners:
+        return {each.name: each.study(everything).fit(0, rounds=rounds) for each in learners}
+
+
+def _natives(labels: Labels, *, rounds: int = ROUNDS) -> dict[str, bytes]:
+    everything = range(len(labels))
+    with boosters(_rows(0), labels[:, None], EFFORT, edges=everything) as learners:
+        return {
+            each.name: each.study(everything).fit(0, rounds=rounds).native() for each in learners
+        }
 
 
 @pytest.fixture(scope="module")
 def natives() -> dict[str, bytes]:
-    return dict(zip(LIBRARIES, _natives(_labels(_rows(0))), strict=True))
+    return _natives(_labels(_rows(0)))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +80,7 @@ def test_the_same_rows_give_the_same_bytes(
 
 
 def test_the_same_fit_gives_the_same_native_bytes(natives: dict[str, bytes]) -> None:
-    assert _natives(_labels(_rows(0))) == list(natives.values())
+    assert _natives(_labels(_rows(0))) == natives
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -104,10 +112,8 @@ def test_rows_of_one_class_leave_the_trees_as_they_are(
 ) -> None:
     recent = _rows(1)
     kept = three[library].refreshed(natives[library], recent, np.ones(600, np.float32))
-    with boosters(_rows(0), EFFORT) as learners:
-        (learner,) = (each for each in learners if each.name == library)
-        original = learner.study(_rows(0)).fit(_labels(_rows(0)), rounds=ROUNDS)
-        assert np.array_equal(kept.probabilities(recent), original.probabilities(recent))
+    original = _fitted(_labels(_rows(0)))[library]
+    assert np.array_equal(kept.probabilities(recent), original.probabilities(recent))
 
 
 def test_a_constant_becomes_the_rate_of_the_recent_rows(three: dict[str, Refresher]) -> None:
@@ -123,9 +129,7 @@ def test_a_refresh_keeps_the_rate_of_rises_where_they_are_many(
     library: str, rounds: int, three: dict[str, Refresher]
 ) -> None:
     """A few rounds are too few to find the rate again, had a refresh lost it."""
-    rows, recent = _rows(0), _rows(1)
-    with boosters(rows, EFFORT) as learners:
-        (learner,) = (each for each in learners if each.name == library)
-        native = learner.study(rows).fit(_labels(rows, share=0.9), rounds=rounds).native()
-    refreshed = three[library].refreshed(native, recent, _labels(recent, share=0.9))
+    recent = _rows(1)
+    natives = _natives(_labels(_rows(0), share=0.9), rounds=rounds)
+    refreshed = three[library].refreshed(natives[library], recent, _labels(recent, share=0.9))
     assert refreshed.probabilities(_rows(2)).mean() == pytest.approx(0.9, abs=0.02)

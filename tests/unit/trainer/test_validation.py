@@ -9,7 +9,7 @@ from services.trainer import fit as fitting
 from services.trainer.domain.basic import Basic
 from services.trainer.domain.boosters import boosters
 from services.trainer.domain.jobs import Inputs
-from services.trainer.domain.learners import BoosterLearner, Effort, effort_for
+from services.trainer.domain.learners import BoosterLearner, Effort, LabelTable, effort_for
 from services.trainer.domain.sample import Sample, sample
 from services.trainer.domain.slopes import Slope, Slopes
 from services.trainer.domain.validation import Validation, validate
@@ -27,8 +27,9 @@ UNKNOWN_SLOPES: Slopes = {}
 
 def _validated(known: Sample, slopes: Slopes = UNKNOWN_SLOPES) -> Validation:
     effort = effort_for(len(known.features), rounds=40)
-    with boosters(known.features[: known.folds[0].train.stop], effort) as learners:
-        return validate(known, (*learners, Basic()), 40, slopes, lambda part: None)
+    features, labels = known.features, known.labels
+    with boosters(features, labels, effort, edges=known.folds[0].train) as learners:
+        return validate(known, (*learners, Basic(features, labels)), 40, slopes, lambda part: None)
 
 
 def test_nothing_is_learnt_from_the_rows_that_are_judged_by() -> None:
@@ -58,24 +59,26 @@ def test_a_fold_is_the_same_whatever_comes_after_its_test_block() -> None:
 
 def test_progress_grows_fold_by_fold_to_the_whole() -> None:
     told: list[float] = []
-    validate(SAMPLE, (Basic(),), 40, {}, told.append)
+    validate(SAMPLE, (Basic(SAMPLE.features, SAMPLE.labels),), 40, {}, told.append)
     assert told == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_bins_of_the_validation_know_only_the_first_training_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen: list[int] = []
+    seen: list[range] = []
 
     @contextmanager
-    def watched(edges: Matrix, effort: Effort) -> Iterator[tuple[BoosterLearner, ...]]:
-        seen.append(len(edges))
-        with boosters(edges, effort) as learners:
+    def watched(
+        features: Matrix, labels: LabelTable, effort: Effort, *, edges: range
+    ) -> Iterator[tuple[BoosterLearner, ...]]:
+        seen.append(edges)
+        with boosters(features, labels, effort, edges=edges) as learners:
             yield learners
 
     monkeypatch.setattr(fitting, "boosters", watched)
     fitting.fit(JOB, Inputs(candles=CANDLES.tobytes()), lambda *_: None)
-    assert seen == [len(SAMPLE.folds[0].train), len(SAMPLE.features)]
+    assert seen == [SAMPLE.folds[0].train, range(len(SAMPLE.features))]
 
 
 def test_a_fold_is_blended_by_labels_that_were_known_when_it_began() -> None:
