@@ -69,7 +69,7 @@ _BUCKETS: Final = (
     api.KeyValueConfig(bucket=subjects.MODELS, history=10),
     api.KeyValueConfig(bucket=subjects.CANDLES),
     api.KeyValueConfig(bucket=subjects.PREDICTIONS),
-    api.KeyValueConfig(bucket=subjects.CONFIG, history=20),
+    api.KeyValueConfig(bucket=subjects.CONFIG, history=64),
     api.KeyValueConfig(bucket=subjects.TICKS, ttl=30 * _DAY_S),
     api.KeyValueConfig(bucket=subjects.RUNS, ttl=90 * _DAY_S),
 )

@@ -43,7 +43,7 @@ class Desk:
         with (self.server.data_dir / "scheduler.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "services.scheduler"],
-                env=self.environment | SETTINGS | settings,
+                env={**self.environment, "NATS_URL": self.server.url, **SETTINGS, **settings},
                 stdout=log,
                 stderr=log,
             )
@@ -165,6 +165,21 @@ def test_nats_alone_controls_it_with_and_without_wishes(desk: Desk) -> None:
         assert (report["revision"], report["changed_by"]) == (4, "nats")
         assert desk.answer("config")["train_epochs"] == 300
         assert "BRK-B" in desk.answer("choose", b'{"add":["BRK-B"]}')["symbols"]
+
+
+def test_every_scheduler_obeys_a_change_that_one_of_them_made(desk: Desk) -> None:
+    """Which one answers is chance, so they are asked often enough to hear from both."""
+
+    def obeyed() -> bool:
+        answers = [desk.answer("status") for _ in range(20)]
+        return all(one["enabled"] and one["coverage"]["symbols"] == 1 for one in answers)
+
+    with desk.scheduler(), desk.scheduler(DATA_DIR=str(desk.server.data_dir / "second")):
+        desk.answer("configure", b'{"changes":{"enabled":true,"cycle_minutes":20}}')
+        desk.answer("choose", b'{"symbols":["BRK-B"]}')
+        patience = time.monotonic() + _READY_WITHIN_S
+        while not obeyed():
+            assert time.monotonic() < patience
 
 
 def test_what_cannot_be_is_refused_with_its_code(desk: Desk) -> None:

@@ -1,7 +1,6 @@
 """`/auto-train`: how training stands, starting and stopping it, and asking for a run."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
@@ -89,7 +88,8 @@ def routes(context: Context) -> APIRouter:
             force=asked.force,
             idempotency_key=idempotency_key,
         )
-        context.copies.queued.add(_record(run_id, asked, context.clock()))
+        queued = _queued(context, run_id, asked.mode, Source.API, asked.symbols)
+        context.copies.queued.add(replace(queued, batch_size=asked.batch_size or 0))
         return json_response(
             Queued(run_id=run_id, mode=asked.mode),
             status=202,
@@ -129,6 +129,10 @@ def routes(context: Context) -> APIRouter:
             ),
             idempotency_key=idempotency_key,
         )
+        if started.status == "started" and started.run_id is not None:
+            mode = Mode.QUICK if wanted.quick_start else Mode.CYCLE
+            begun = _queued(context, started.run_id, mode, Source.AUTOMATION, wanted.symbols)
+            context.copies.queued.add(begun)
         return json_response(started)
 
     @router.post("/auto-train/stop", responses=answers(Stopped, "unavailable"))
@@ -153,14 +157,16 @@ def _check_symbols(context: Context, symbols: tuple[Symbol, ...]) -> None:
         context.copies.check_symbol(symbol)
 
 
-def _record(run_id: str, asked: TriggerRequest, now: datetime) -> RunRecord:
+def _queued(
+    context: Context, run_id: str, mode: Mode, source: Source, symbols: tuple[Symbol, ...] | None
+) -> RunRecord:
     """The run as it stands until a trainer takes it: which symbols are due is not known yet."""
     return RunRecord(
         run_id=run_id,
-        mode=asked.mode,
-        source=Source.API,
+        mode=mode,
+        source=source,
         status=Status.QUEUED,
-        symbols=asked.symbols or (),
-        batch_size=asked.batch_size or 0,
-        requested_at=now,
+        symbols=symbols or (),
+        batch_size=0,
+        requested_at=context.clock(),
     )

@@ -494,6 +494,12 @@ async def test_a_start_is_handed_on_and_answered_as_the_scheduler_says(site: Sit
     assert site.office.asked == [(asked, "once")]
 
 
+async def test_the_run_of_a_start_can_be_looked_at_at_once(site: Site) -> None:
+    await site.post("/auto-train/start", b'{"quick_start":true}')
+    run = (await site.get("/train/runs/start-1")).json()
+    assert (run["status"], run["mode"], run["source"]) == ("queued", "quick", "automation")
+
+
 async def test_a_start_without_wishes_looks_after_everything(site: Site) -> None:
     assert (await site.post("/auto-train/start")).json()["symbols"] == list(SYMBOLS)
     assert site.office.asked == [(StartRequest(by="api"), None)]
@@ -738,6 +744,21 @@ async def test_the_description_names_every_problem_and_shape(site: Site) -> None
     refs = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
     assert refs <= set(described["components"]["schemas"])
     assert "HTTPValidationError" not in text
+
+
+async def test_every_example_of_a_body_is_accepted(site: Site) -> None:
+    described = (await site.http.get("/openapi.json")).json()["paths"]
+    tried = 0
+    for path, methods in described.items():
+        for method, route in methods.items():
+            body = route.get("requestBody", {}).get("content", {}).get("application/json", {})
+            if "example" in body:
+                content = json.dumps(body["example"]).encode()
+                headers = {"If-Match": "*"}
+                answer = await site.http.request(method, path, content=content, headers=headers)
+                assert answer.status_code == 200, (path, answer.text)
+                tried += 1
+    assert tried == 3
 
 
 async def test_requests_are_counted_by_route_and_not_by_symbol(site: Site) -> None:
