@@ -84,7 +84,12 @@ async def main(env: Environment) -> None:
             observe=metrics.observe,
             metrics=metrics.expose,
         )
-        reporter = Reporter("gateway", VERSION, figures=lambda: {"sockets": len(hub.sessions)})
+        reporter = Reporter(
+            "gateway",
+            VERSION,
+            figures=lambda: {"sockets": len(hub.sessions)},
+            watched=lambda: hub.watched,
+        )
         store = CandleStore(Bucket(connection, subjects.CANDLES))
 
         def on_universe(universe: Universe) -> None:

@@ -16,6 +16,7 @@ from services.gateway.domain.history import History
 from services.gateway.domain.outbox import Publication
 from services.gateway.domain.wire import MessageId, Position
 from services.gateway.sessions import Session
+from shared.contracts.symbols import Symbol
 from shared.runtime.clock import Clock
 
 #: Writes between two turns of the loop: so many hold it for about half a millisecond.
@@ -78,6 +79,13 @@ class Hub:
         self._clock = clock
         self._stages: dict[str, _Stage] = {}
         self._due: asyncio.Queue[tuple[_Stage, Publication]] = asyncio.Queue()
+
+    @property
+    def watched(self) -> tuple[Symbol, ...]:
+        """The symbols that somebody listens to by name."""
+        heard = [stage for stage in self._stages.values() if stage.members or stage.waiting]
+        named = {stage.channel.symbol for stage in heard}
+        return tuple(sorted(symbol for symbol in named if isinstance(symbol, Symbol)))
 
     def join(self, session: Session) -> None:
         self.sessions.add(session)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from services.scheduler import automation, roster
+from services.scheduler.adapters.audience import Audience
 from services.scheduler.adapters.decisions import CandleTicks, StoredRecord
 from services.scheduler.adapters.ledger import MissedTicks, TickLedger
 from services.scheduler.adapters.outlet import TrainingRequests
@@ -113,6 +114,7 @@ async def main(env: Environment) -> None:
             progress=progress,
             lock=TrainingLock(connection),
             missed=missed,
+            audience=Audience(connection),
             clock=utc_now,
         )
         cancellation = Cancellation(view, KvRunBook(connection), utc_now)

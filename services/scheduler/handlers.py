@@ -1,6 +1,6 @@
 """What the scheduler answers when it is asked."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final, Protocol
@@ -70,6 +70,11 @@ class Missed(Protocol):
         """How many instants of the schedules nobody acted on lately."""
 
 
+class Audience(Protocol):
+    async def watched(self) -> Collection[Symbol]:
+        """What clients listen to."""
+
+
 class Answers:
     """The scheduler's endpoints."""
 
@@ -83,6 +88,7 @@ class Answers:
         progress: Progress,
         lock: Lock,
         missed: Missed,
+        audience: Audience,
         clock: Clock,
     ) -> None:
         self._decisions = decisions
@@ -92,15 +98,20 @@ class Answers:
         self._progress = progress
         self._lock = lock
         self._missed = missed
+        self._audience = audience
         self._clock = clock
 
     async def plan(self, question: PlanRequest) -> list[PlannedJob]:
         """Raises UnknownSymbol: a named symbol is not in the universe."""
-        universe = self._decisions.universe
+        universe, watched = self._decisions.universe, frozenset[Symbol]()
         if question.mode is Mode.CYCLE and question.symbols is None:
             universe = replace(universe, symbols=self._decisions.automated)
+            watched = frozenset(await self._audience.watched())
         known = Knowledge(
-            universe=universe, models=self._models, attempts=await self._runs.attempts()
+            universe=universe,
+            models=self._models,
+            attempts=await self._runs.attempts(),
+            watched=watched,
         )
         return plan(question.mode, question.symbols, known, self._decisions.policy, self._clock())
 

@@ -18,6 +18,7 @@ from shared.contracts import codec
 from shared.contracts.errors import MalformedMessage
 from shared.contracts.records import Problem
 from shared.contracts.reports import ServiceReport
+from shared.contracts.symbols import Symbol
 from shared.runtime.clock import Clock, utc_now
 
 _SUBJECT: Final = "evertrain.survey"
@@ -36,6 +37,7 @@ class Reporter:
         *,
         problems: Callable[[], tuple[Problem, ...]] = tuple,
         figures: Callable[[], dict[str, float]] = dict,
+        watched: Callable[[], tuple[Symbol, ...]] = tuple,
         children: Callable[[], Iterable[int]] = tuple,
         clock: Clock = utc_now,
     ) -> None:
@@ -46,6 +48,7 @@ class Reporter:
         self._version = version
         self._problems = problems
         self._figures = figures
+        self._watched = watched
         self._children = children
         self._clock = clock
         self._started_at: datetime = clock()
@@ -84,6 +87,7 @@ class Reporter:
             loop_lag_ms=round(self._lag_ms, 2),
             problems=self._problems(),
             figures=self._figures(),
+            watched=self._watched(),
         )
 
 

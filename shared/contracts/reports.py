@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.contracts.records import Coverage, CurrentRun, LockHolder, Problem
+from shared.contracts.symbols import Symbol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +13,8 @@ class ServiceReport:
     """One process. Published by every service in answer to `evertrain.survey`.
 
     `ready` says whether it can do its work; `problems` says why not, or what should be mended.
-    `memory_mb` is its own resident set, `children_mb` that of its children.
+    `memory_mb` is its own resident set, `children_mb` that of its children. `watched` are the
+    symbols that its clients listen to.
     """
 
     service: str
@@ -28,6 +30,7 @@ class ServiceReport:
     loop_lag_ms: float
     problems: tuple[Problem, ...] = ()
     figures: dict[str, float] | None = None
+    watched: tuple[Symbol, ...] = ()
 
 
 class Level(StrEnum):

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from services.scheduler.adapters.audience import Audience
 from shared.bus import probe
 from shared.bus.connection import Connection, NatsOptions
 from shared.bus.survey import Reporter, survey
 from shared.contracts.records import Problem
 from shared.runtime.tasks import cancelled
+from tests.support.coordination import symbols
 from tests.support.servers import NatsServer, crash_and_restart
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
@@ -50,6 +52,14 @@ async def test_everyone_who_runs_answers_in_order(connection: Connection) -> Non
     assert second.memory_mb > 1
     assert second.problems == (Problem(code="no_model", message="not yet"),)
     assert second.figures == {"jobs": 2.0}
+
+
+async def test_what_clients_listen_to_is_heard_from_every_gateway(connection: Connection) -> None:
+    one, two, three = symbols(3)
+    first = Reporter("gateway", "0.1.0", watched=lambda: (one, two))
+    second = Reporter("gateway", "0.1.0", watched=lambda: (two, three))
+    async with reporting(connection, first, second):
+        assert await Audience(connection).watched() == {one, two, three}
 
 
 async def test_a_process_reports_the_memory_of_those_that_it_started(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nats.aio.msg import Msg
 
+from services.scheduler.adapters.audience import Audience
 from services.scheduler.adapters.decisions import StoredRecord
 from services.scheduler.adapters.ledger import MissedTicks
 from services.scheduler.adapters.progress import ProgressMirror
@@ -84,6 +85,7 @@ async def scheduler(
             progress=ProgressMirror(),
             lock=TrainingLock(connection),
             missed=MissedTicks(connection),
+            audience=Audience(connection),
             clock=utc_now,
         )
         cancellation = Cancellation(view, RunsToCancel(connection), utc_now)

@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.domain import limits
 from services.gateway.domain.access import Role
-from services.gateway.domain.channels import SYSTEM, TRAINING, Channel, Topic
+from services.gateway.domain.channels import EVERY_PREDICTION, SYSTEM, TRAINING, Channel, Topic
 from services.gateway.domain.pace import Pace
 from services.gateway.domain.wire import Close, Position
 from services.gateway.hub import Hub
@@ -229,6 +229,15 @@ async def test_who_leaves_hears_no_more(hub: Hub) -> None:
     hub.leave(session)
     hub.leave(session)
     assert (hub.sessions, hub.subscriptions) == (set(), 0)
+
+
+async def test_what_somebody_listens_to_by_name_is_watched(hub: Hub) -> None:
+    _, session = client(hub)
+    for channel in (CANDLES, EVERY_PREDICTION, TRAINING):
+        hub.subscribe(session, channel, 1, None)
+    assert list(hub.watched) == ["BTC/USDT"]
+    hub.leave(session)
+    assert not hub.watched
 
 
 async def test_subscribing_twice_is_one_subscription(hub: Hub) -> None:

@@ -70,6 +70,7 @@ class House:
     ) -> None:
         self.models: dict[Symbol, ModelRecord] = {}
         self.lock = lock
+        self.listened_to: tuple[Symbol, ...] = ()
         self.decisions = Decisions(
             universe=Universe(symbols=symbols(4), timeframe=Timeframe.D1, horizons=(1, 3)),
             configured=beginning(configuration, BEGIN),
@@ -82,6 +83,7 @@ class House:
             progress=self,
             lock=self,
             missed=self,
+            audience=self,
             clock=lambda: BEGIN,
         )
 
@@ -98,11 +100,22 @@ class House:
     def count(self) -> int:
         return 3
 
+    async def watched(self) -> tuple[Symbol, ...]:
+        return self.listened_to
+
 
 async def test_a_plan_leaves_out_what_was_tried_lately() -> None:
     tried = job_record(symbols(1)[0], Status.FAILED, finished_at=BEGIN - timedelta(hours=1))
     jobs = await House(jobs=[tried]).answers.plan(PlanRequest(mode=Mode.CYCLE))
     assert [job.symbol for job in jobs] == list(symbols(3)[1:])
+
+
+async def test_a_cycle_begins_with_what_clients_listen_to() -> None:
+    house = House()
+    *_, last = symbols(4)
+    house.listened_to = (last,)
+    jobs = await house.answers.plan(PlanRequest(mode=Mode.CYCLE))
+    assert jobs[0].symbol == last
 
 
 async def test_a_plan_sees_the_models_of_this_moment() -> None:
