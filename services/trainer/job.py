@@ -161,7 +161,10 @@ class Worker:
     async def _do(self, order: JobOrder, job: JobRecord, lease: Lease, attempt: int) -> None:
         try:
             if attempt > _MOST_ATTEMPTS:
-                raise WorkerLost(f"the job ended its trainer or was lost {attempt - 1} times")
+                raise WorkerLost(
+                    f"{attempt - 1} tries, and no trainer lived to tell how one ended: "
+                    "the last lines of their logs may say what ended them"
+                )
             async with unless_cancelled(self._book, order.run_id):
                 job = await self._start(job)
                 live = await self._registry.live_model(order.symbol)

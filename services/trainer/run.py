@@ -150,8 +150,7 @@ class Coordinator:
             lock = await self._book.lock_holder()
             if lock is None or lock.run_id == run.run_id:
                 raise
-            reason = Problem(code="training_locked", message="another run is training")
-            await self._skip(run, reason, lock)
+            await self._skip(run, _locked_by(lock), lock)
         except Permanent as exc:
             await self._fail(run, exc)
 
@@ -182,7 +181,7 @@ class Coordinator:
         if run.started_at is not None or run.cancel_requested_at is not None:
             return None
         if not run.symbols:
-            return Problem(code="nothing_due", message="nothing is due")
+            return Problem(code="nothing_due", message=f"no symbol is due for a {run.mode} run")
         if same := same_run(run, await self._planner.newest_runs(run.mode)):
             words = f"run {same.run_id} does the same, and began after this one was asked for"
             return Problem(code="same_run", message=words)
@@ -361,6 +360,14 @@ class Coordinator:
             plan=plan(terms.configuration, job.mode),
             created_at=job.created_at,
         )
+
+
+def _locked_by(lock: LockHolder) -> Problem:
+    return Problem(
+        code="training_locked",
+        message=f"{lock.holder} has been training the {lock.mode} run {lock.run_id}, asked for by "
+        f"{lock.source}, since {lock.started_at:%Y-%m-%d %H:%M:%S} UTC; the next cycle tries again",
+    )
 
 
 def _may_be_skipped(run: RunRecord) -> bool:

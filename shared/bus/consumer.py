@@ -181,7 +181,10 @@ async def _handle(publisher: Publisher, work: Work, message: Msg) -> None:
     delivery = _delivery(message)
     try:
         if delivery.attempt > work.most_deliveries:
-            raise _GaveUp(f"given up after {work.most_deliveries} deliveries")
+            raise _GaveUp(
+                f"given up after {work.most_deliveries} deliveries: the log of those who took it "
+                "says why it could not be done each time"
+            )
         heartbeat = _keep_in_progress(message, every=work.ack_wait / 4)
         async with alongside(heartbeat, name=f"heartbeat {message.subject}"):
             await work.handler(delivery)
