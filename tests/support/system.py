@@ -69,15 +69,15 @@ class System:
         answer = await self.http.get(f"/api/v1/train/runs/{run_id}")
         return dict(answer.json()) if answer.status_code == 200 else None
 
-    async def ended(self, run_id: str, *, within: float) -> dict[str, Any]:
-        """The record of the run once it has ended."""
+    async def ended(self, run_id: str, *, within: float, every: float = _POLL_S) -> dict[str, Any]:
+        """The record of the run once it has ended, which is asked `every` few seconds."""
 
         async def ended() -> dict[str, Any] | None:
             record = await self.run(run_id)
             final = record is not None and record["status"] not in ("queued", "running")
             return record if final else None
 
-        return await eventually(ended, within=within)
+        return await eventually(ended, within=within, every=every)
 
     async def is_ready(self, *, within: float) -> None:
         async def ready() -> bool:
@@ -224,7 +224,9 @@ def _command(process: psutil.Process) -> list[str]:
     return []
 
 
-async def eventually(claim: Callable[[], Awaitable[T | None]], *, within: float) -> T:
+async def eventually(
+    claim: Callable[[], Awaitable[T | None]], *, within: float, every: float = _POLL_S
+) -> T:
     """The first answer that is not None and not False; asked again and again until `within`."""
     patience = time.monotonic() + within
     while time.monotonic() < patience:
@@ -232,5 +234,5 @@ async def eventually(claim: Callable[[], Awaitable[T | None]], *, within: float)
             answer = await claim()
             if answer is not None and answer is not False:
                 return answer
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(every)
     raise AssertionError(f"{claim.__qualname__} did not come true within {within} s")

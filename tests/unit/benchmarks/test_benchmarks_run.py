@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.model.features import NAMES, matrix
 from shared.model.history import WARMUP
-from tests.benchmarks import markets, pair_and_target, pandas_features, report
+from tests.benchmarks import markets, pair_and_target, pandas_features, report, runs
+from tests.benchmarks.markets import Market
 from tests.benchmarks.measure import Row, Section, at_least, at_most, paired, times_less, times_more
 from tests.benchmarks.plan import Plan
 from tests.support.markets import planted_signal
@@ -51,6 +53,23 @@ def test_the_benchmark_of_memory_sees_the_child_that_trains() -> None:
     peaks = [row.ours for row in section.rows if "peak" in row.what]
     assert len(peaks) == 4
     assert all(peak > 10 for peak in peaks)
+
+
+def test_where_series_are_too_few_a_run_is_over_earlier_windows_of_the_same() -> None:
+    market = Market(
+        source="made up",
+        timeframe=Timeframe.M15,
+        series={
+            Symbol("LONG"): planted_signal(400, strength=0.3),
+            Symbol("SHORT"): planted_signal(99, strength=0.3),
+        },
+    )
+    found = dict(runs.windows(market, 100, 3))
+    assert {symbol: len(candles) for symbol, candles in found.items()} == {
+        "LONG": 400,
+        "LONG-2": 300,
+        "LONG-3": 200,
+    }
 
 
 def test_the_pandas_yardstick_computes_the_same_features() -> None:
