@@ -56,7 +56,10 @@ def simulate(
     )
     outcome = simulation.simulate(given, replace(settings.configuration, enabled=True))
     if plot is not None:
-        plot.write_text(picture(outcome))
+        try:
+            plot.write_text(picture(outcome))
+        except OSError as exc:
+            raise typer.BadParameter(f"{plot} cannot be written: {exc.strerror}") from exc
     if json:
         show_json(outcome)
     else:

@@ -1,9 +1,13 @@
 import asyncio
+import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from typer.testing import CliRunner, Result
+
+from evertrain.__main__ import app
 from evertrain.picture import picture
 from evertrain.simulation import Assumptions, JobTimes, Outcome, job_times, simulate
 from services.scheduler.adapters.view import SCHEMA, RunView
@@ -50,6 +54,26 @@ def test_the_picture_is_svg_with_an_area_for_each_state_and_a_line_for_each_age(
     tags = [part.tag.rpartition("}")[2] for part in drawn.iter()]
     assert tags[0] == "svg"
     assert (tags.count("polygon"), tags.count("polyline")) == (3, 3)
+
+
+def run(*options: str, data_dir: Path) -> Result:
+    few = ("--days", "2", "--symbols", "5", "--processes", "2")
+    return CliRunner().invoke(app, ["simulate", *few, *options], env={"DATA_DIR": str(data_dir)})
+
+
+def test_the_command_shows_tables_or_json_and_draws(tmp_path: Path) -> None:
+    shown = run("--plot", str(tmp_path / "year.svg"), data_dir=tmp_path)
+    assert shown.exit_code == 0
+    assert "every symbol had a model after" in shown.output
+    assert (tmp_path / "year.svg").read_text().startswith("<svg")
+    told = json.loads(run("--json", data_dir=tmp_path).output)
+    assert (told["symbols"], told["days"], told["cooldown_violations"]) == (5, 2, 0)
+
+
+def test_a_picture_that_cannot_be_written_is_a_mistake_in_the_command(tmp_path: Path) -> None:
+    failed = run("--plot", str(tmp_path / "nowhere" / "year.svg"), data_dir=tmp_path)
+    assert failed.exit_code == 2
+    assert "cannot be written" in failed.output
 
 
 def test_job_times_are_those_of_the_jobs_that_ran_here(tmp_path: Path) -> None:
