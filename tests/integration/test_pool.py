@@ -148,6 +148,15 @@ async def test_megabytes_that_a_child_prints_are_nobodys_business(
     assert capfd.readouterr() == ("", "")
 
 
+async def test_every_job_has_a_process_of_its_own(pool: TrainingPool) -> None:
+    pids: list[int] = []
+    await _run(pool, "GOOD", pids=pids)
+    (server,) = _descendants()
+    await _run(pool, "GOOD", pids=pids)
+    assert len({server.pid, *pids}) == 3
+    assert _descendants() == [server]
+
+
 async def test_a_thread_that_is_left_keeps_no_child_alive(pool: TrainingPool) -> None:
     pids: list[int] = []
     await _run(pool, "THREAD", pids=pids)

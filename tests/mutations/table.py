@@ -476,11 +476,12 @@ _ISOLATION: Final = (
         test=_LIGHT,
     ),
     Mutant(
-        guard="a child does one job and ends",
+        guard="every job has a process of its own",
         file="services/trainer/adapters/forkserver.py",
-        source="    finally:\n        os._exit(code)\n",
-        instead="    finally:\n        sys.exit(code)\n",
-        test=f"{_POOL}::test_a_thread_that_is_left_keeps_no_child_alive",
+        source="        child = os.fork()\n        if not child:\n"
+        "            self._become_child(server, status)\n",
+        instead="        child = 0\n        if not child:\n",
+        test=f"{_POOL}::test_every_job_has_a_process_of_its_own",
     ),
     Mutant(
         guard="no more children than processes",

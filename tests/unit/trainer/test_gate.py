@@ -82,12 +82,15 @@ def test_equal_models_are_seldom_refused_on_small_samples() -> None:
     assert refused / 300 <= 0.05
 
 
-def test_a_difference_within_the_margin_is_let_pass() -> None:
-    p, truth = world(800, edge=0.3)
-    worse = sigmoid(1.2 * np.log(p / (1 - p)))
+@pytest.mark.parametrize(("share", "refused"), [(0.8, False), (1.2, True)])
+def test_a_difference_within_the_margin_is_let_pass(share: float, refused: bool) -> None:
+    """However sure it is: the truth is a little less likely to the new one on every row."""
+    p, truth = world(200)
+    less = np.exp(-share * MARGIN)
+    worse = np.where(truth > 0.5, p * less, 1 - (1 - p) * less)
     verdict = compare(worse, p, truth)
-    assert not verdict.refused
-    assert abs(verdict.excess or 0.0) < MARGIN
+    assert verdict.excess_low == pytest.approx(share * MARGIN, abs=1e-6)
+    assert verdict.refused is refused
 
 
 def test_for_candles_later_than_its_own_the_live_model_itself_is_asked() -> None:
