@@ -215,8 +215,12 @@ async def keep_schedules(
     """Take over each change of the configuration as it comes, without end."""
     async with aclosing(changes):
         async for configured in changes:
-            decisions.take_configured(configured)
+            news = decisions.take_configured(configured)
             await _install(install)
+            if news:
+                log.info(
+                    "another configuration is in force", extra={"revision": configured.revision}
+                )
 
 
 async def _install(install: Install) -> None:

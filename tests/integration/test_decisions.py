@@ -19,7 +19,7 @@ from shared.bus.kv import Bucket
 from shared.bus.publisher import Publisher
 from shared.contracts import subjects
 from shared.contracts.configuration import Configuration, Configured
-from shared.contracts.errors import Conflict
+from shared.contracts.errors import Conflict, MalformedMessage
 from shared.contracts.records import Universe
 from shared.contracts.terms import Mode, Timeframe
 from shared.runtime.tasks import alongside
@@ -92,6 +92,13 @@ async def test_what_cannot_be_read_is_skipped_by_whoever_follows(connection: Con
         place = await bucket.put(subjects.CONFIGURATION, b'{"train_epochs":"many"}')
         await record.replace(SECOND, place)
         assert await anext(changes) == SECOND
+
+
+async def test_what_cannot_be_read_is_named_with_its_place(connection: Connection) -> None:
+    await Bucket(connection, subjects.CONFIG).put(subjects.CONFIGURATION, b"{}")
+    record = StoredRecord(connection, subjects.CONFIGURATION, Configured)
+    with pytest.raises(MalformedMessage, match="key training of KV evertrain_config"):
+        await record.read()
 
 
 async def test_universe_and_configuration_are_told_apart(connection: Connection) -> None:

@@ -33,7 +33,15 @@ class StoredRecord(Generic[T]):
     async def read(self) -> Stored[T] | None:
         """Raises MalformedMessage: something else is stored there."""
         entry = await self._bucket.get(self._key)
-        return Stored(codec.decode(entry.value, self._kind), entry.revision) if entry else None
+        if entry is None:
+            return None
+        try:
+            return Stored(codec.decode(entry.value, self._kind), entry.revision)
+        except MalformedMessage as exc:
+            raise MalformedMessage(
+                f"key {self._key} of KV {self._bucket.name} cannot be read ({exc}): mend it, or "
+                f"delete it to begin with the settings again"
+            ) from exc
 
     async def replace(self, record: T, place: int) -> None:
         """`place` is that of the record that was read, 0 if there was none.
