@@ -111,9 +111,8 @@ class Automation:
             configured = await self._change(enable, by=asked.by, request_id=run_id)
             if configured.request_id != run_id:
                 return await self._already_running()
-            request = TrainRequest(
-                symbols=asked.symbols, source=Source.AUTOMATION, request_id=run_id
-            )
+            named = asked.symbols if asked.quick_start else None  # a cycle takes what is due
+            request = TrainRequest(symbols=named, source=Source.AUTOMATION, request_id=run_id)
             await self._requests.request(mode, request)
             log.info("automation started", extra={"run_id": run_id, "mode": mode, "by": asked.by})
         return Started(

@@ -91,6 +91,14 @@ async def test_a_quick_start_trains_its_symbols_at_once() -> None:
     assert house.decisions.automated == symbols(2)
 
 
+async def test_a_limited_start_trains_of_its_symbols_what_is_due() -> None:
+    house = House()
+    started = await house.control.start(StartRequest(symbols=symbols(2)))
+    ((mode, request),) = house.requests
+    assert (mode, request.symbols) == (Mode.CYCLE, None)
+    assert house.decisions.automated == started.symbols == symbols(2)
+
+
 async def test_a_start_without_symbols_lifts_the_limit_of_the_one_before() -> None:
     house = House(Configuration(symbols=symbols(1)))
     await house.control.start(StartRequest())
