@@ -18,7 +18,7 @@ from shared.contracts.errors import InvalidSetting, Unavailable, UnknownSymbol
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.market.candles import Candle
-from shared.market.providers.pause import Pause, http_date, retry_after_s
+from shared.market.providers.pause import Pause, header, http_date, retry_after_s
 from shared.market.providers.provider import MOST_PER_CALL
 from shared.runtime.clock import Clock, to_ms
 
@@ -216,7 +216,7 @@ class Exchange:
         except ccxt.BadSymbol as exc:
             raise UnknownSymbol(_reason(exc)) from exc
         except ccxt.BaseError as exc:
-            raise Unavailable(_reason(exc)) from exc
+            raise Unavailable(f"{self._client.id} gave no answer: {_reason(exc)}") from exc
         except (LookupError, TypeError, ValueError, AttributeError) as exc:
             raise Unavailable(
                 f"{self._client.id} gave an answer that ccxt cannot read: {_reason(exc)}"
@@ -226,7 +226,7 @@ class Exchange:
 
     def _note_time(self, headers: Mapping[str, str]) -> None:
         """A local clock that is ahead would take a candle for closed that is not."""
-        told: datetime | None = http_date(headers.get("Date", ""))
+        told: datetime | None = http_date(header(headers, "Date"))
         if told is not None:  # which says nothing of the fraction of its second
             self._ahead_ms = max(0, to_ms(self._clock()) - to_ms(told) - 1000)
 

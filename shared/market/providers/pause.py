@@ -45,11 +45,16 @@ class Pause:
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """The seconds that an HTTP answer asks to wait for (RFC 9110, 10.2.3); None if it does not."""
-    value = {name.lower(): value for name, value in headers.items()}.get("retry-after", "").strip()
+    value = header(headers, "retry-after")
     if value.isascii() and value.isdecimal():
         return float(value)
     at = http_date(value)
     return None if at is None else max(0.0, (at - now).total_seconds())
+
+
+def header(headers: Mapping[str, str], name: str) -> str:
+    """The value of a header, empty where it is missing; in whatever case it is written."""
+    return {key.lower(): value.strip() for key, value in headers.items()}.get(name.lower(), "")
 
 
 def http_date(value: str) -> datetime | None:
