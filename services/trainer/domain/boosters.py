@@ -210,18 +210,18 @@ class XGBoostStudy:
         if self.valid is None or self.valid_labels is None:
             booster = xgboost.Booster(parameters, [self.train])
             for number in range(rounds):
-                _boost(booster, number, self.train)
+                boost(booster, number, self.train)
             return XGBoostFitted(booster=booster, rounds=rounds)
         self.valid.set_label(self.valid_labels[:, column])
         booster = xgboost.Booster(parameters, [self.train, self.valid])
         patience = Patience(rounds)
         while not patience.over:
-            _boost(booster, patience.looked, self.train)
+            boost(booster, patience.looked, self.train)
             patience.look(_loss(booster, patience.looked, self.valid))
         return XGBoostFitted(booster=booster, rounds=patience.best)
 
 
-def _boost(booster: Any, number: int, rows: Any) -> None:  # noqa: ANN401, as above
+def boost(booster: Any, number: int, rows: Any) -> None:  # noqa: ANN401, as above
     """One round more."""
     _done(_XGBOOST.XGBoosterUpdateOneIter(booster.handle, number, rows.handle))
 

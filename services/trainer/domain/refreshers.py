@@ -23,6 +23,7 @@ from services.trainer.domain.boosters import (
     Constant,
     LightGBMFitted,
     XGBoostFitted,
+    boost,
     catboost_parameters,
     one_sided,
 )
@@ -35,8 +36,21 @@ MOST_ADDED: Final = 30
 #: How much of a lightgbm leaf stays what it was.
 _DECAY: Final = 0.5
 
-#: A refit looks at labels leaf by leaf, and not at the bins that are made for it all the same.
-_UNBINNED: Final = {"max_bin": 2, "verbosity": -1}
+_REFRESH: Final = {"process_type": "update", "updater": "refresh", "refresh_leaf": True}
+
+#: What a refit needs to know. The model brings a hundred parameters of its making, which would be
+#: copied over and over. A refit looks at labels leaf by leaf, and not at the bins that are made for
+#: it all the same: so they are few, and made of a few rows.
+_REFIT: Final = {
+    "objective": "binary",
+    "num_threads": 1,
+    "verbosity": -1,
+    "max_bin": 2,
+    "min_data_in_bin": 1,
+    "linear_tree": False,
+    "enable_bundle": False,
+}
+_BINNED_ROWS: Final = 8
 
 
 @contextmanager
@@ -59,14 +73,11 @@ class XGBoost:
         rounds = base.num_boosted_rounds()
         if one_sided(labels):
             return XGBoostFitted(booster=base, rounds=rounds)
-        parameters = XGBOOST | {
-            "process_type": "update",
-            "updater": "refresh",
-            "refresh_leaf": True,
-        }
+        base.set_param(XGBOOST | _REFRESH)
         plain = xgboost.DMatrix(rows, labels, nthread=1)
-        booster = xgboost.train(parameters, plain, rounds, xgb_model=base)
-        return XGBoostFitted(booster=booster, rounds=rounds)
+        for number in range(rounds):
+            boost(base, number, plain)
+        return XGBoostFitted(booster=base, rounds=rounds)
 
 
 class LightGBM:
@@ -80,12 +91,15 @@ class LightGBM:
         booster = lightgbm.Booster(model_str=native[AVERAGE.size :].decode())
         rounds = booster.current_iteration()
         if not one_sided(labels):
+            booster.params = _REFIT
+            few = lightgbm.Dataset(rows[:_BINNED_ROWS], params=_REFIT)
             booster = booster.refit(
                 rows,
                 labels,
+                reference=few,
+                dataset_params=_REFIT,
                 decay_rate=_DECAY,
                 init_score=np.full(len(rows), average),
-                dataset_params=_UNBINNED,
                 num_threads=1,
             )
         return LightGBMFitted(booster=booster, rounds=rounds, average=average)
@@ -108,5 +122,5 @@ class CatBoost:
         model = base = catboost.CatBoost().load_model(blob=native)
         if not one_sided(labels):
             model = catboost.CatBoost(self._parameters)
-            model.fit(catboost.Pool(rows, labels), init_model=base)
+            model.fit(catboost.Pool(np.asfortranarray(rows), labels), init_model=base)
         return CatBoostFitted(model=model, rounds=model.tree_count_, trees=self._trees)
