@@ -50,7 +50,7 @@ def test_a_clock_that_differs_from_the_servers_is_a_warning(apart_s: float, leve
 
 
 def test_a_bad_setting_is_named_under_the_service_that_reads_it() -> None:
-    check = doctor.settings("trainer", Environment({"TRAIN_BATCH_SIZE": "many"}))
+    check = doctor.settings("scheduler", Environment({"TRAIN_BATCH_SIZE": "many"}))
     assert check.level is Level.ERROR
     assert "TRAIN_BATCH_SIZE='many'" in check.message
 
