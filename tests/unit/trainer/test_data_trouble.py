@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from services.trainer.domain.failures import Unsound
 from services.trainer.domain.jobs import FitResult, Inputs
 from services.trainer.fit import fit
 from shared.contracts.errors import CandlesRefused, NotEnoughHistory
@@ -148,6 +149,14 @@ def test_one_mistaken_candle_does_not_make_a_fortune_expected(
     mistake(candles)
     for said in forecast(decode(_run(candles, mode, base).artifact), candles):
         assert abs(said.expected_return_pct) < 2.0
+
+
+def test_a_price_beyond_all_proportion_is_a_failure_of_its_kind() -> None:
+    candles = random_walk(480)
+    for name in PRICES:
+        candles[name][300:] /= 1e11
+    with pytest.raises(Unsound, match="cannot be served"):
+        _run(candles)
 
 
 @pytest.mark.parametrize("factor", [1e-10, 1e7])
