@@ -12,6 +12,7 @@ from services.trainer.adapters.pool import TrainingPool
 from services.trainer.adapters.registry import KvRegistry
 from services.trainer.adapters.runbook import KvRunBook
 from services.trainer.adapters.strays import refuse_strays
+from services.trainer.foreman import Foreman
 from services.trainer.job import Worker
 from services.trainer.run import Coordinator
 from services.trainer.settings import Settings
@@ -49,10 +50,12 @@ async def main(env: Environment) -> None:
             TrainingPool(settings.processes, memory_mb=settings.memory_mb)
         )
         reporter = Reporter("trainer", VERSION, children=pool.pids)
+        planner = SchedulerPlanner(connection)
         coordinator = Coordinator(
             name=reporter.instance,
             book=book,
-            planner=SchedulerPlanner(connection),
+            foreman=Foreman(book=book, planner=planner, outlet=outlet, clock=utc_now),
+            planner=planner,
             outlet=outlet,
             registry=registry,
             leases=leases,

@@ -1,63 +1,38 @@
-"""A request becomes a run: hold the training lock, hand out jobs, see every one of them end."""
+"""A request becomes a run: hold the training lock while its jobs are done, and tell of its end."""
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 from services.trainer.domain import announcements
-from services.trainer.domain.board import Board, Tally, tally
-from services.trainer.domain.plans import plan
+from services.trainer.domain.board import Tally
 from services.trainer.domain.sameness import same_run
 from services.trainer.interruption import RunCancelled, unless_cancelled
 from shared.contracts import codec
 from shared.contracts.configuration import Configuration
-from shared.contracts.errors import LeaseTaken, Permanent, Unavailable
+from shared.contracts.errors import LeaseTaken, Permanent
 from shared.contracts.events import Event
-from shared.contracts.records import (
-    JobRecord,
-    LockHolder,
-    PostTrainCheck,
-    Problem,
-    RunRecord,
-    Universe,
-)
-from shared.contracts.requests import JobOrder, PlannedJob, TrainRequest
+from shared.contracts.records import LockHolder, PostTrainCheck, Problem, RunRecord, Universe
+from shared.contracts.requests import PlannedJob, TrainRequest
 from shared.contracts.subjects import TRAINING_LOCK
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Status
 from shared.runtime.clock import Clock
 from shared.runtime.lease import Lease, LeasePolicy, LeaseStore, hold
-from shared.runtime.tasks import alongside
 
 log = logging.getLogger(__name__)
 
-#: Longer than the server remembers the ids of orders, so that an order that is gone is a new one.
-_ORDER_AGAIN_S: Final = 600.0
-
-#: How often, and how many times, a cancelled run looks whether its workers have ended their jobs.
-_LOOK_EVERY_S: Final = 0.5
-_LOOKS: Final = 30
-
 
 class RunBook(Protocol):
-    """The stored runs and jobs. Every verb may raise Unavailable."""
+    """The stored runs. Every verb may raise Unavailable."""
 
     async def run(self, run_id: str) -> RunRecord | None: ...
 
     async def keep_run(self, run: RunRecord) -> RunRecord:
         """Write the record, but never over one that has ended; what stands there now."""
-
-    async def jobs(self, run_id: str) -> list[JobRecord]: ...
-
-    async def keep_job(self, job: JobRecord) -> JobRecord:
-        """Write the record, but never over one that has ended; what stands there now."""
-
-    def job_changes(self, run_id: str) -> AsyncGenerator[JobRecord]:
-        """The jobs of a run as they are, then as they change; old states may come again."""
 
     async def lock_holder(self) -> LockHolder | None: ...
 
@@ -75,28 +50,25 @@ class Planner(Protocol):
 
 
 class Outlet(Protocol):
-    """Where events and job orders go. Every verb may raise Unavailable."""
+    async def emit(self, fact: Event) -> None:
+        """May raise Unavailable."""
 
-    async def emit(self, fact: Event) -> None: ...
 
-    async def order(self, order: JobOrder) -> None:
-        """Queue a job, waiting while another one for its symbol is in the queue."""
+class Foreman(Protocol):
+    """Who deals with the jobs of a run. Every verb may raise Unavailable."""
 
-    async def take_back(self, run_id: str, symbol: Symbol) -> None:
-        """Take the run's job for this symbol out of the queue, if it is there."""
+    async def see_through(self, run: RunRecord) -> Tally:
+        """Hand out the jobs and see every one of them end."""
+
+    async def call_off(self, run_id: str, reason: Problem) -> Tally:
+        """See every job end before it is done."""
+
+    async def count(self, run_id: str) -> Tally: ...
 
 
 class Registry(Protocol):
     async def check(self, symbols: Sequence[Symbol], universe: Universe) -> PostTrainCheck:
         """What the registry really holds for these symbols; may raise Unavailable."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What a run trains on and how, as it is decided when a coordinator takes it up."""
-
-    universe: Universe
-    configuration: Configuration
 
 
 class Coordinator:
@@ -111,6 +83,7 @@ class Coordinator:
         *,
         name: str,
         book: RunBook,
+        foreman: Foreman,
         planner: Planner,
         outlet: Outlet,
         registry: Registry,
@@ -120,6 +93,7 @@ class Coordinator:
     ) -> None:
         self._name = name
         self._book = book
+        self._foreman = foreman
         self._planner = planner
         self._outlet = outlet
         self._registry = registry
@@ -188,7 +162,7 @@ class Coordinator:
         return None
 
     async def _see_through(self, run: RunRecord) -> None:
-        """Conduct the run under the lock, unless it has ended while the lock was waited for.
+        """Let the jobs be done under the lock, unless it has ended while the lock was waited for.
 
         It can be cancelled until its last job has ended.
         """
@@ -201,7 +175,7 @@ class Coordinator:
                 if run.status.final:
                     return None
                 run = await self._start(run)
-                count = await self._conduct(run, await self._terms())
+                count = await self._foreman.see_through(run)
             universe = await self._planner.universe()
             known = frozenset(universe.symbols)
             check = await self._registry.check([s for s in run.symbols if s in known], universe)
@@ -215,57 +189,6 @@ class Coordinator:
             policy=self._policy,
             poll_every=None if _may_be_skipped(run) else 1.0,
         )
-
-    async def _terms(self) -> Terms:
-        universe = await self._planner.universe()
-        return Terms(universe=universe, configuration=await self._planner.configuration())
-
-    async def _conduct(self, run: RunRecord, terms: Terms) -> Tally:
-        """Hand out the jobs and see every one of them end."""
-        board = Board(run, await self._jobs(run, terms.universe))
-        async with aclosing(self._book.job_changes(run.run_id)) as changes:
-            for batch in board.batches:
-                await self._hand_out(run, board, batch, terms)
-                async with alongside(
-                    self._hand_out_again(run, board, batch, terms), name=f"orders {run.run_id}"
-                ):
-                    while not board.ended(batch):
-                        if board.take(await anext(changes)):
-                            await self._outlet.emit(board.progress(batch, self._clock()))
-        return board.count
-
-    async def _jobs(self, run: RunRecord, universe: Universe) -> list[JobRecord]:
-        """The jobs of the run; those that are not in the book yet are put there."""
-        jobs, known = await self._book.jobs(run.run_id), frozenset(universe.symbols)
-        there = {job.symbol for job in jobs}
-        missing = [symbol for symbol in run.symbols if symbol not in there]
-        due = [symbol for symbol in missing if symbol in known]
-        planned = await self._planner.plan(run.mode, due) if due else []
-        planned += [PlannedJob(symbol=s, mode=run.mode) for s in missing if s not in known]
-        return jobs + [await self._book.keep_job(_queued(run, job)) for job in planned]
-
-    async def _hand_out(
-        self, run: RunRecord, board: Board, batch: Sequence[Symbol], terms: Terms
-    ) -> None:
-        """A symbol that has left the universe since the run was planned is left out."""
-        known = frozenset((await self._planner.universe()).symbols)
-        for job in (board.jobs[symbol] for symbol in batch):
-            if job.status.final:
-                continue
-            if job.symbol in known:
-                await self._outlet.order(self._order(run, job, terms))
-            else:
-                gone = f"{job.symbol} is not one of the symbols here any more"
-                await self._drop(job, Status.SKIPPED, Problem(code="unknown_symbol", message=gone))
-
-    async def _hand_out_again(
-        self, run: RunRecord, board: Board, batch: Sequence[Symbol], terms: Terms
-    ) -> None:
-        """An order that nobody took for a day has expired, and one that was parked is gone."""
-        while True:
-            await asyncio.sleep(_ORDER_AGAIN_S)
-            with suppress(Unavailable):
-                await self._hand_out(run, board, batch, terms)
 
     async def _start(self, run: RunRecord) -> RunRecord:
         """Mark the run as running; one that is continued keeps the time at which it began."""
@@ -301,39 +224,18 @@ class Coordinator:
 
     async def _fail(self, run: RunRecord, reason: Permanent) -> None:
         log.error("run failed", extra={"run_id": run.run_id, "reason": str(reason)})
-        await self._end(run, Status.FAILED, Problem.of(reason))
+        count = await self._foreman.count(run.run_id)
+        await self._end(run, Status.FAILED, Problem.of(reason), count)
 
     async def _call_off(self, run: RunRecord, reason: RunCancelled) -> None:
-        """End a cancelled run: nobody begins another job of it, and whoever trains one ends it."""
-        for job in await self._book.jobs(run.run_id):
-            if job.status is Status.QUEUED:
-                await self._outlet.take_back(run.run_id, job.symbol)
-                await self._drop(job, Status.CANCELLED, Problem.of(reason))
-        for job in await self._last_words(run.run_id):
-            if not job.status.final:  # its worker is lost
-                await self._drop(job, Status.CANCELLED, Problem.of(reason))
+        why = Problem.of(reason)
+        count = await self._foreman.call_off(run.run_id, why)
         log.info("run cancelled", extra={"run_id": run.run_id})
-        await self._end(run, Status.CANCELLED, Problem.of(reason))
+        await self._end(run, Status.CANCELLED, why, count)
 
-    async def _last_words(self, run_id: str) -> list[JobRecord]:
-        """The jobs, once every worker has told how its job ended, or has had time to."""
-        jobs = await self._book.jobs(run_id)
-        for _ in range(_LOOKS):
-            if all(job.status.final for job in jobs):
-                break
-            await asyncio.sleep(_LOOK_EVERY_S)
-            jobs = await self._book.jobs(run_id)
-        return jobs
-
-    async def _drop(self, job: JobRecord, status: Status, reason: Problem) -> None:
-        now = self._clock()
-        await self._outlet.emit(announcements.job_skipped(job, reason, now))
-        await self._book.keep_job(replace(job, status=status, finished_at=now, error=reason))
-
-    async def _end(self, run: RunRecord, status: Status, reason: Problem) -> None:
+    async def _end(self, run: RunRecord, status: Status, reason: Problem, count: Tally) -> None:
         """End a run as a whole, before its jobs have all been done."""
         run, now = await self._book.run(run.run_id) or run, self._clock()
-        count = tally(await self._book.jobs(run.run_id))
         await self._outlet.emit(announcements.run_failed(run, reason, now))
         await self._book.keep_run(
             replace(_counted(run, count), status=status, finished_at=now, error=reason)
@@ -347,18 +249,6 @@ class Coordinator:
             holder=self._name,
             started_at=run.started_at or self._clock(),
             token=token,
-        )
-
-    def _order(self, run: RunRecord, job: JobRecord, terms: Terms) -> JobOrder:
-        return JobOrder(
-            run_id=run.run_id,
-            symbol=job.symbol,
-            mode=job.mode,
-            source=run.source,
-            timeframe=terms.universe.timeframe,
-            horizons=terms.universe.horizons,
-            plan=plan(terms.configuration, job.mode),
-            created_at=job.created_at,
         )
 
 
@@ -377,15 +267,3 @@ def _may_be_skipped(run: RunRecord) -> bool:
 
 def _counted(run: RunRecord, count: Tally) -> RunRecord:
     return replace(run, done=count.done, failed=count.failed, skipped=count.skipped)
-
-
-def _queued(run: RunRecord, job: PlannedJob) -> JobRecord:
-    return JobRecord(
-        job_id=f"{run.run_id}.{job.symbol.token}",
-        run_id=run.run_id,
-        symbol=job.symbol,
-        mode=job.mode,
-        source=run.source,
-        status=Status.QUEUED,
-        created_at=run.requested_at,
-    )

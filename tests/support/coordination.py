@@ -340,7 +340,7 @@ class SlowPool:
         try:
             for stage, after in self.stages.items():
                 await asyncio.sleep(begun + after - loop.time())
-                on_progress(stage, after / self.seconds)
+                on_progress(stage, after / self.seconds if self.seconds else 1.0)
             await asyncio.sleep(begun + self.seconds - loop.time())
         finally:
             self.trained.append((job.symbol, begun, loop.time()))

@@ -29,6 +29,7 @@ from services.trainer.adapters.planner import SchedulerPlanner
 from services.trainer.adapters.registry import KvRegistry
 from services.trainer.adapters.runbook import KvRunBook
 from services.trainer.adapters.strays import refuse_strays
+from services.trainer.foreman import Foreman
 from services.trainer.job import Worker
 from services.trainer.run import Coordinator
 from shared.bus.connection import Connection, NatsOptions, connected
@@ -129,10 +130,12 @@ class Trainer:
         outlet = self._parts.outlet(self._connection, publisher)
         registry = self._parts.registry(self._connection)
         leases = await JetStreamLeases.open(self._connection)
+        planner = SchedulerPlanner(self._connection)
         coordinator = Coordinator(
             name=self.name,
             book=book,
-            planner=SchedulerPlanner(self._connection),
+            foreman=Foreman(book=book, planner=planner, outlet=outlet, clock=utc_now),
+            planner=planner,
             outlet=outlet,
             registry=registry,
             leases=leases,

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from services.trainer.domain.plans import plan
+from services.trainer.foreman import Foreman
 from services.trainer.run import Coordinator
 from shared.contracts import codec
 from shared.contracts.configuration import Configuration
@@ -70,6 +71,9 @@ class House:
         coordinator = Coordinator(
             name=name,
             book=self.book,
+            foreman=Foreman(
+                book=self.book, planner=self.planner, outlet=self.outlet, clock=loop_clock
+            ),
             planner=self.planner,
             outlet=self.outlet,
             registry=self.registry,
