@@ -114,7 +114,7 @@ class Ticks:
             Unavailable: it could not be acted on, or that could not be noted; to be taken again.
         """
         if name == REVIEW:
-            await self.review()
+            await self._review(max(at, self._clock()))
         for one in self._in_force:
             if one.schedule.name == name:
                 await self._settle(one, at)
@@ -125,8 +125,11 @@ class Ticks:
         Raises:
             Unavailable: as in `on_tick`.
         """
+        await self._review(self._clock())
+
+    async def _review(self, at: datetime) -> None:
         for one in self._in_force:
-            await self._settle(one, self._clock())
+            await self._settle(one, at)
 
     async def _settle(self, one: InForce, at: datetime) -> None:
         due = one.schedule.due_by(at)

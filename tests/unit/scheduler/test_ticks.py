@@ -127,6 +127,13 @@ async def test_a_review_comes_with_its_own_tick() -> None:
     assert scheduler.acted == [("cycle", BEGIN)]
 
 
+async def test_a_review_by_a_clock_that_is_behind_goes_by_that_of_jetstream() -> None:
+    scheduler = Scheduler(CYCLE)
+    scheduler.now = BEGIN - timedelta(milliseconds=5)
+    await scheduler.ticks.on_tick(REVIEW, BEGIN)
+    assert scheduler.acted == [("cycle", BEGIN)]
+
+
 async def test_after_a_downtime_a_schedule_catches_up_with_one_run() -> None:
     scheduler = Scheduler(Schedule(name="incremental", cron="0 */6 * * *"))
     await scheduler.tick("incremental", BEGIN - 2 * DAY)
