@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from shared.contracts.instants import Instant
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Instant
 
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 Minutes = Annotated[float, Meta(ge=0.05, le=1440)]

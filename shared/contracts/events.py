@@ -10,9 +10,10 @@ golden file, for as long as the stream may hold it. Readers ignore fields they d
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
+from shared.contracts.instants import Instant
 from shared.contracts.records import LockHolder, Problem, Verdict
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Horizon, Instant, Mode, Source, Timeframe
+from shared.contracts.terms import Horizon, Mode, Source, Timeframe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Final, Literal, Self
 
 from shared.contracts.errors import AppError
+from shared.contracts.instants import Instant
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import (
     ENSEMBLE,
     Direction,
     Horizon,
-    Instant,
     Mode,
     Source,
     Status,

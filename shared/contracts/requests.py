@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from shared.contracts.configuration import Door
+from shared.contracts.instants import Instant
 from shared.contracts.records import TrainingPlan
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Horizon, Instant, Mode, Source, Status, Timeframe
+from shared.contracts.terms import Horizon, Mode, Source, Status, Timeframe
 
 RunId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")]
 Limit = Annotated[int, Meta(ge=1, le=1000)]

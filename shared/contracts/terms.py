@@ -1,13 +1,7 @@
 """The closed vocabularies of the contract."""
 
-from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
-
-from msgspec import Meta
-
-#: A time that knows its zone; one without is refused at the door.
-Instant = Annotated[datetime, Meta(tz=True)]
+from typing import Final
 
 #: Candles ahead. Horizons are small positive numbers; a model states which ones it has.
 Horizon = int

@@ -16,6 +16,7 @@ FRAMES = {"pandas", "pyarrow", "fastparquet", "matplotlib", "plotly"}
         ("services.gateway.__main__", LEARNING | FRAMES | {"numpy"}),
         ("services.trainer.__main__", LEARNING | FRAMES | {"numpy", "fastapi", "pydantic"}),
         ("services.predictor.__main__", LEARNING | FRAMES | {"fastapi", "pydantic"}),
+        ("evertrain.up", LEARNING | FRAMES | {"numpy", "fastapi", "pydantic", "nats", "msgspec"}),
         ("evertrain.__main__", LEARNING | FRAMES | {"numpy", "fastapi", "pydantic"}),
     ],
 )
