@@ -45,6 +45,8 @@ lock: ## resolve the dependencies anew (needs uv)
 		uv pip compile -q $(UVFLAGS) --extra $$extra pyproject.toml -o requirements/$$extra.lock; done
 	@uv pip compile -q $(UVFLAGS) --extra all pyproject.toml -o requirements/run.lock
 	@uv pip compile -q $(UVFLAGS) --extra all --group dev pyproject.toml -o requirements/dev.lock
+	@uv pip compile -q $(UVFLAGS) --extra scheduler --extra ccxt --extra yfinance \
+		pyproject.toml -o requirements/scheduler-markets.lock
 	@uv pip compile -q $(UVFLAGS) --extra scheduler --extra ccxt --extra yfinance --group markets \
 		pyproject.toml -o requirements/markets.lock
 UVFLAGS := --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -p 3.11 $(LOCKFLAGS)

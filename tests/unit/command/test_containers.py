@@ -8,6 +8,8 @@ from evertrain.configuration import DEMO, SERVICES
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = (ROOT / "compose.yaml").read_text()
+#: Where they are not those of the service alone.
+PACKAGES = {"scheduler": '"${SCHEDULER_PACKAGES:-scheduler}"'}
 
 
 @pytest.mark.parametrize(("name", "value"), DEMO.items())
@@ -17,5 +19,11 @@ def test_every_setting_of_the_demo_is_a_default_that_env_overrides(name: str, va
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_has_an_image_of_its_own(service: str) -> None:
-    assert f"build: {{ context: ., args: {{ SERVICE: {service} }} }}" in COMPOSE
+    packages = PACKAGES.get(service, service)
+    assert f"build: {{ context: ., args: {{ SERVICE: {packages} }} }}" in COMPOSE
     assert (ROOT / "requirements" / f"{service}.lock").exists()
+
+
+def test_the_scheduler_can_be_built_with_the_clients_of_markets() -> None:
+    lock = (ROOT / "requirements" / "scheduler-markets.lock").read_text()
+    assert {"ccxt", "yfinance"} < {line.partition("==")[0] for line in lock.splitlines()}
