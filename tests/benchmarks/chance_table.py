@@ -16,7 +16,14 @@ from tests.support.judging import judged
 from tests.support.markets import random_walk
 
 #: Days of the window, rows of a test block, walks.
-CELLS = ((200, 10, 100), (250, 14, 100), (730, 30, 100), (1500, 120, 50), (4000, 480, 30))
+CELLS = (
+    (164, 14, 200),
+    (200, 10, 100),
+    (250, 14, 100),
+    (730, 30, 100),
+    (1500, 120, 50),
+    (4000, 480, 30),
+)
 
 
 def main() -> None:
