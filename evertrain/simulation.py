@@ -32,7 +32,7 @@ UPDATE_S: Final = 1.6
 _MEASURED: Final = 2000
 #: Of the logarithm: most made-up jobs take between four fifths and five fourths of the usual time.
 _SPREAD: Final = 0.2
-_SAMPLES: Final = 360
+_SAMPLES: Final = 1500
 _SHOWN: Final = 12
 _DAY: Final = timedelta(days=1)
 
