@@ -60,8 +60,11 @@ async def test_a_day_is_that_of_the_exchange_and_its_prices_are_adjusted(house: 
     assert (await house.stored(AAPL))[-1] == Candle(to_ms(thursday), *PRICES)
 
 
-async def test_a_day_is_not_stored_before_it_is_over(house: House) -> None:
-    await house.update(AAPL)
+async def test_a_day_is_not_stored_before_it_is_over_and_is_no_error_till_then(
+    house: House,
+) -> None:
+    summaries = await house.update(AAPL)
+    assert summaries[AAPL].last_error is None
     house.clock.now = FRIDAY + timedelta(days=1)
     await house.update(AAPL)
     assert (await house.stored(AAPL))[-1] == Candle(to_ms(FRIDAY), *PRICES)
@@ -77,7 +80,8 @@ async def test_a_new_symbol_gets_its_history_in_days_of_the_calendar(
 
 async def test_within_a_day_only_closed_candles_on_the_grid_are_stored(house: House) -> None:
     house.timeframe = M15
-    await house.update(AAPL)
+    summaries = await house.update(AAPL)
+    assert summaries[AAPL].last_error is None
     stored = await house.stored(AAPL)
     assert stored[-1] == Candle(to_ms(FRIDAY.replace(hour=17, minute=45)), *PRICES)
     assert all(candle.at_ms % M15.ms == 0 for candle in stored)
