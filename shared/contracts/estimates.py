@@ -15,7 +15,8 @@ def seconds_left(
 
     A job is expected to take as long as those of its mode in this run or, where none has ended
     yet, in `earlier` ones; one that is running, as much longer as those did that took at least as
-    long as it has taken already. None where neither has a job of such a mode that has ended.
+    long as it has taken already. One that has outlived them all has probably lost its worker, and
+    is expected to begin anew. None where no job of such a mode has ended.
     """
     earlier = list(earlier)
     measured = _durations(earlier) | _durations(jobs)
@@ -44,9 +45,8 @@ def _durations(jobs: Iterable[JobRecord]) -> dict[Mode, list[float]]:
 
 
 def _remaining(durations: Sequence[float], age_s: float) -> float:
-    """The mean of what is left of those that take longer than `age_s`."""
-    longer = [duration - age_s for duration in durations if duration > age_s]
-    return fmean(longer) if longer else 0.0
+    """The mean of what is left of those that take longer than `age_s`, or of all from their begin."""
+    return fmean([duration - age_s for duration in durations if duration > age_s] or durations)
 
 
 def _at_once(jobs: Iterable[JobRecord], now: datetime) -> float | None:

@@ -66,6 +66,10 @@ def test_a_job_that_takes_longer_than_most_is_measured_by_the_long_ones() -> Non
     assert seconds_left([*jobs, running(100)], [], at(120)) == 80
 
 
+def test_a_job_that_has_outlived_all_others_is_expected_to_begin_anew() -> None:
+    assert seconds_left([ended(0, 10), running(10)], [], at(60)) == 10
+
+
 def test_a_cycle_expects_of_each_mode_its_own_time() -> None:
     jobs = [ended(0, 1, mode=Mode.INCREMENTAL), ended(1, 11)]
     left = [*queued(1), *queued(5, mode=Mode.INCREMENTAL)]
