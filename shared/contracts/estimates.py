@@ -45,7 +45,7 @@ def _durations(jobs: Iterable[JobRecord]) -> dict[Mode, list[float]]:
 
 
 def _remaining(durations: Sequence[float], age_s: float) -> float:
-    """The mean of what is left of those that take longer than `age_s`, or of all from their begin."""
+    """The mean of what is left of those that take longer than `age_s`; else of all, from now."""
     return fmean([duration - age_s for duration in durations if duration > age_s] or durations)
 
 
