@@ -116,7 +116,7 @@ class JobStarted(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgressed(_Event):
-    """A job entered a stage: reading, features, validating, fitting, checking, promoting."""
+    """The newest stage of a job, once a second at most, so that a short job leaves some out."""
 
     type: Literal["job.progressed"] = "job.progressed"
     run_id: str
