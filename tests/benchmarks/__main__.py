@@ -13,7 +13,18 @@ from tests.benchmarks import report
 from tests.benchmarks.measure import Section
 from tests.benchmarks.plan import Plan
 
-TOPICS: Final = ("features", "job", "truth", "peer", "pool", "serving", "memory", "system", "bus")
+TOPICS: Final = (
+    "features",
+    "job",
+    "updates",
+    "truth",
+    "peer",
+    "pool",
+    "serving",
+    "memory",
+    "system",
+    "bus",
+)
 
 #: Takes minutes, and so must be asked for.
 RUNS: Final = "runs"

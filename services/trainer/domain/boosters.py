@@ -46,6 +46,10 @@ _ROW_SHARE: Final = 0.8
 _COLUMN_SHARE: Final = 0.8
 _LEAF_ROWS: Final = 20
 
+#: Bytes that must be free before catboost starts a thread: if the stack of that does not fit, it
+#: waits for ever. More than any stack, and more than the heap might still have in reserve.
+_ROOM: Final = 40 << 20
+
 #: What catboost writes into a model beside the model.
 _CHANCE_NOTES: Final = frozenset({"model_guid", "train_finish_time"})
 
@@ -439,7 +443,10 @@ class CatBoostStudy:
 
     def _cut(self, column: int, rows: range) -> Any:  # noqa: ANN401, the library has no types
         pool = self.pools[column]
-        return pool if len(rows) == pool.num_row() else pool.slice(np.array(rows))
+        if len(rows) == pool.num_row():
+            return pool
+        np.empty(_ROOM, np.uint8)  # fails under a memory cap where a thread's stack would not fit
+        return pool.slice(np.array(rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

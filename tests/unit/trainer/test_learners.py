@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -108,6 +110,37 @@ def test_rows_that_bear_no_tree_stop_lightgbm_at_one() -> None:
         fitted = learner.study(range(40), range(40, 60)).fit(0, rounds=60)
         assert fitted.rounds == 1
         assert np.ptp(fitted.probabilities(few)) == 0.0
+
+
+def test_catboost_fails_at_once_where_no_thread_fits_under_the_memory_cap() -> None:
+    """It would wait for ever for a thread that cannot start."""
+    ended = subprocess.run(  # in a process of its own: a cap cannot be taken back
+        [sys.executable, "-c", _CAPPED],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "MemoryError" in ended.stderr
+
+
+_CAPPED = """
+import resource
+
+import numpy as np
+import psutil
+
+from services.trainer.domain.boosters import boosters, reserve
+from services.trainer.domain.learners import effort_for
+
+reserve()
+rows = np.random.default_rng(0).standard_normal((400, 6)).astype(np.float32)
+labels = (rows[:, :1] > 0).astype(np.float32)
+with boosters(rows, labels, effort_for(400, rounds=5), edges=range(400)) as (_, _, catboost):
+    cap = psutil.Process().memory_info().data + (4 << 20)
+    resource.setrlimit(resource.RLIMIT_DATA, (cap, resource.RLIM_INFINITY))
+    catboost.study(range(300)).fit(0, rounds=5)
+"""
 
 
 def test_the_basic_model_is_where_the_penalised_likelihood_is_flat() -> None:
