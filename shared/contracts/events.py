@@ -116,7 +116,9 @@ class JobStarted(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgressed(_Event):
-    """The newest stage of a job, once a second at most, so that a short job leaves some out."""
+    """The stage that a job is in: reading, features, validating, fitting, checking. Told once a
+    second at most, so that a short job leaves some out.
+    """
 
     type: Literal["job.progressed"] = "job.progressed"
     run_id: str
