@@ -9,6 +9,7 @@ from shared.contracts.configuration import KINDS, Configuration, parsed
 from shared.contracts.errors import InvalidSetting, InvalidSymbol
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
+from shared.market.providers.catalogue import require_available
 from shared.runtime.settings import Environment
 
 HORIZONS = (1, 3, 7, 14, 30)
@@ -40,13 +41,15 @@ class Settings:
     @classmethod
     def read(cls, env: Environment) -> "Settings":
         """Raises InvalidSetting, naming the variable, its value and what is allowed."""
+        provider = env.text("DATA_PROVIDER", "replay")
+        require_available(provider)
         named = _named(env)
         listed = env.symbols("SYMBOLS")
         file = env.file("SYMBOLS_FILE") if listed is None else None
         return cls(
             nats=NatsOptions.read(env),
             data_dir=env.data_dir(),
-            provider=env.text("DATA_PROVIDER", "replay"),
+            provider=provider,
             symbols=read_symbols(file) if file is not None else listed,
             symbols_file=file,
             timeframe=env.timeframe("TIMEFRAME", Timeframe.M15),

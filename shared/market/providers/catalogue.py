@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -41,43 +42,61 @@ async def open_provider(
     Raises:
         InvalidSetting: no such provider, something it needs is missing, or it lacks the timeframe.
     """
+    require_available(name)
     kind, _, detail = name.partition(":")
     match kind:
-        case "replay" if not detail:
+        case "replay":
             replay.require_daily(timeframe)
             yield await replay.Replay.open(resume_after_ms=resume_after_ms, clock=clock)
         case "synthetic":
             yield synthetic.Synthetic(count=_count(name, detail), clock=clock)
-        case "files" if detail:
+        case "files":
             async with open_files(Path(detail), clock=clock) as files:
                 yield files
-        case "ccxt" if detail:
-            exchanges = await _optional(name, "ccxt", "exchanges")
+        case "ccxt":
+            exchanges = await _imported("exchanges")
             async with exchanges.open_exchange(
                 detail, timeframe=timeframe, history=history, clock=clock
             ) as exchange:
                 yield exchange
-        case "yfinance" if not detail:
-            yahoo = await _optional(name, "yfinance", "yahoo")
+        case _:
+            yahoo = await _imported("yahoo")
             async with yahoo.open_yahoo(timeframe=timeframe, history=history, clock=clock) as it:
                 yield it
+
+
+def require_available(name: str) -> None:
+    """Refuse what can be seen to be wrong without opening anything.
+
+    Raises:
+        InvalidSetting: no such provider, or its library is not installed.
+    """
+    kind, _, detail = name.partition(":")
+    match kind:
+        case "replay" if not detail:
+            pass
+        case "files" if detail:
+            pass
+        case "synthetic":
+            _count(name, detail)
+        case "ccxt" if detail:
+            _require_library(name, "ccxt")
+        case "yfinance" if not detail:
+            _require_library(name, "yfinance")
         case _:
             raise InvalidSetting(f"DATA_PROVIDER={name} is not available: choose from {_AVAILABLE}")
 
 
-async def _optional(name: str, extra: str, module: str) -> ModuleType:
-    """The provider whose library is an extra. Importing it takes a second: not in the event loop.
-
-    Raises:
-        InvalidSetting: the library is not installed.
-    """
-    try:
-        return await asyncio.to_thread(import_module, f"shared.market.providers.{module}")
-    except ModuleNotFoundError as exc:
-        library = (exc.name or extra).partition(".")[0]
+def _require_library(name: str, library: str) -> None:
+    if find_spec(library) is None:
         raise InvalidSetting(
-            f"DATA_PROVIDER={name} needs {library}: pip install 'evertrain[{extra}]'"
-        ) from exc
+            f"DATA_PROVIDER={name} needs {library}: pip install 'evertrain[{library}]'"
+        )
+
+
+async def _imported(module: str) -> ModuleType:
+    """A provider that imports its library, which takes a second: not in the event loop."""
+    return await asyncio.to_thread(import_module, f"shared.market.providers.{module}")
 
 
 def _count(name: str, detail: str) -> int:

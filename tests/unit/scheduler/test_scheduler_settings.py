@@ -69,6 +69,8 @@ def test_the_symbols_of_the_environment_are_the_universe_and_no_limit_of_the_cyc
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("DATA_PROVIDER", "mtgox"),
+        ("DATA_PROVIDER", "synthetic:0"),
         ("TIMEFRAME", "2h"),
         ("HORIZONS", "0"),
         ("HORIZONS", "1,x"),
