@@ -162,6 +162,27 @@ async def test_a_fault_is_shown_harms_nobody_and_heals(
     assert summaries[AAPL].error is None
 
 
+@pytest.mark.parametrize(
+    ("ticker", "fault"),
+    [
+        ("NEWA", Answer(b"{}", status=500)),
+        ("NEWB", Answer(b"<html>Will be right back</html>")),
+        ("NEWC", Answer(b'{"chart":{"result":null,"error":{"code":"Not Found"}}}', status=404)),
+    ],
+)
+async def test_a_first_answer_that_was_no_good_is_not_remembered(
+    house: House, site: Any, ticker: str, fault: Answer
+) -> None:
+    site.symbols.add(ticker)
+    site.faults[ticker] = fault
+    summaries = await house.update(ticker)
+    assert summaries[ticker].error is not None
+    site.faults.clear()
+    summaries = await house.next_tick(ticker)
+    assert summaries[ticker].error is None
+    assert summaries[ticker].rows == ROWS
+
+
 def tuesday(name: str, value: float | None) -> Callable[[dict[str, Any]], None]:
     """Change one number of the third of November, in whatever answer it is."""
     opening_s = int(datetime(2026, 11, 3, 14, 30, tzinfo=UTC).timestamp())
