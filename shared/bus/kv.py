@@ -64,10 +64,8 @@ class Bucket:
 
     async def get(self, key: str) -> Entry | None:
         """The newest value, read from the stream's leader."""
-        message = await self._last(key)
-        if message is None or _is_marker(message.headers):
-            return None
-        return Entry(key, message.data, message.sequence)
+        entry, _ = await self._newest(key)
+        return entry
 
     async def put(self, key: str, value: bytes) -> int:
         """Write without a condition; the new revision."""
@@ -82,10 +80,9 @@ class Bucket:
         Raises:
             Conflict: the key is live.
         """
-        message = await self._last(key)
-        if message is not None and not _is_marker(message.headers):
+        entry, last = await self._newest(key)
+        if entry is not None:
             raise Conflict(f"{key} is already in {self.name}")
-        last = message.sequence if message else 0
         return await self.update(key, value, last, ttl=ttl)
 
     async def update(self, key: str, value: bytes, last: int, *, ttl: float | None = None) -> int:
@@ -107,16 +104,12 @@ class Bucket:
         someone else wrote in between; what is stored now. The same value is not written again.
         """
         while True:
-            entry = await self.get(key)
-            stored = entry.value if entry else None
-            value = revised(stored)
-            if value == stored:
+            entry, last = await self._newest(key)
+            value = revised(entry.value if entry else None)
+            if entry is not None and entry.value == value:
                 return value
             try:
-                if entry is None:
-                    await self.create(key, value)
-                else:
-                    await self.update(key, value, entry.revision)
+                await self.update(key, value, last)
             except Conflict:
                 continue
             return value
@@ -170,8 +163,16 @@ class Bucket:
             raise Unavailable(f"NATS does not answer for {self.name}") from exc
         return str(info.created)
 
-    async def _last(self, key: str) -> stored.Message | None:
-        return await stored.newest(self._connection, self._stream, self._prefix + key)
+    async def _newest(self, key: str) -> tuple[Entry | None, int]:
+        """The entry, and the revision that a write in its place has to name: that of the marker
+        where the key is gone, and 0 where it never was.
+        """
+        message = await stored.newest(self._connection, self._stream, self._prefix + key)
+        if message is None:
+            return None, 0
+        if _is_marker(message.headers):
+            return None, message.sequence
+        return Entry(key, message.data, message.sequence), message.sequence
 
     async def _publish(self, key: str, value: bytes, headers: dict[str, str]) -> int:
         try:
