@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import nats.errors
 
+from shared.bus import stored
 from shared.bus.connection import Connection
 from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
-from shared.contracts.errors import Conflict
+from shared.contracts.errors import Conflict, Unavailable
 from shared.contracts.events import Event
 from shared.contracts.requests import JobOrder
 from shared.contracts.symbols import Symbol
@@ -21,7 +22,7 @@ _TIMEOUT_S = 5.0
 
 class BusOutlet:
     def __init__(self, connection: Connection, publisher: Publisher) -> None:
-        self._js = connection.js
+        self._connection = connection
         self._publisher = publisher
 
     async def emit(self, fact: Event) -> None:
@@ -50,17 +51,15 @@ class BusOutlet:
         if queued and queued.run_id == run_id:
             with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
                 async with asyncio.timeout(_TIMEOUT_S):
-                    await self._js.delete_msg(subjects.JOBS, queued.sequence)
+                    await self._connection.js.delete_msg(subjects.JOBS, queued.sequence)
 
     async def _queued(self, subject: str) -> "_Queued | None":
         """The job in the queue; None if there is none any more, or NATS does not say."""
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                found = await self._js.get_last_msg(subjects.JOBS, subject)
-        except (nats.errors.Error, OSError, TimeoutError):
+            found = await stored.newest(self._connection, subjects.JOBS, subject)
+        except Unavailable:
             return None
-        order = codec.decode(found.data or b"", JobOrder)
-        return _Queued(order.run_id, found.seq or 0)
+        return _Queued(codec.decode(found.data, JobOrder).run_id, found.sequence) if found else None
 
 
 class _Queued(NamedTuple):
