@@ -67,14 +67,16 @@ class Outlet(Protocol):
 
 @dataclass(slots=True)
 class _Standing:
-    """What is known of a series beside its candles. `mended_to` is how far the holes have been
-    asked for again, in a series of visits; `missing` is how many candles they had at its end.
+    """What is known of a series beside its candles. `begun` says that it was fetched from the very
+    beginning, so that nothing can lie before it. `mended_to` is how far the holes have been asked
+    for again, in a series of visits; `missing` is how many candles they had at its end.
     """
 
     last_error: Problem | None = None
     last_error_at: datetime | None = None
     failures: Patience = field(default_factory=Patience)
     mending: Patience = field(default_factory=Patience)
+    begun: bool = False
     mended_to: int | None = None
     missing: int = 0
 
@@ -188,7 +190,7 @@ class Market:
         """Page by page; what was stored is told even if a later page does not come."""
         visit = _Visit(until=asyncio.get_running_loop().time() + _VISIT_S)
         try:
-            complete = await self._catch_up(series, visit)
+            complete = await self._catch_up(series, standing, visit)
             if complete:
                 complete = await self._mend(series, standing, visit)
         finally:
@@ -198,10 +200,11 @@ class Market:
             raise CandlesRefused("; ".join(visit.refused[:3]))
         return complete
 
-    async def _catch_up(self, series: Series, visit: _Visit) -> bool:
+    async def _catch_up(self, series: Series, standing: _Standing, visit: _Visit) -> bool:
         """Fetch what comes after the newest candle, or everything; whether that was all."""
         extent = await self._store.extent(*series)
         after = None if extent is None else extent.last
+        standing.begun = standing.begun or extent is None
         while not visit.over:
             page = await self._page(series, after, visit)
             if page.reached is None:
@@ -223,14 +226,15 @@ class Market:
             raise Unavailable(f"the provider has no {series.timeframe} candle of it")
         if not self._mending_is_due(extent, standing):
             return True
-        holes = [Gap(EARLIEST_MS, extent.first - series.timeframe.ms, 0)]
+        before = Gap(EARLIEST_MS, extent.first - series.timeframe.ms, 0)
+        holes = [] if standing.begun else [before]
         if extent.missing:
             holes += await self._store.gaps(*series)
         for hole in holes:
             if not await self._fill(series, hole, holes, standing, visit):
                 return False
         mended = await self._store.extent(*series)
-        standing.mended_to = None
+        standing.begun, standing.mended_to = False, None
         standing.missing = mended.missing if mended else 0
         first, most = _HOLES_FOR
         standing.mending = standing.mending.after_another(
@@ -312,7 +316,8 @@ def _inside(holes: Sequence[Gap], candles: Sequence[Candle]) -> list[Candle]:
     return [
         candle
         for candle in candles
-        if candle.at_ms <= holes[bisect_right(begins, candle.at_ms) - 1].to_ms
+        if (number := bisect_right(begins, candle.at_ms))
+        and candle.at_ms <= holes[number - 1].to_ms
     ]
 
 

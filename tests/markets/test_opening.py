@@ -15,6 +15,13 @@ async def test_each_setting_opens_its_provider_without_asking_anybody(name: str)
         assert provider.symbols() == ()
 
 
+async def test_an_exchange_is_asked_no_faster_than_it_allows() -> None:
+    async with open_provider("ccxt:kraken", timeframe=Timeframe.D1) as provider:
+        client = provider._client  # type: ignore[attr-defined]
+        assert client.enableRateLimit
+        assert client.rateLimit >= 1000 / 20  # ms between two requests
+
+
 @pytest.mark.parametrize(
     ("name", "timeframe", "said"),
     [

@@ -17,7 +17,7 @@ from tests.markets.conftest import NOT_HERE
 from tests.support.marketplace import HandClock, House
 from tests.support.stand_in import Answer, Fault, standing_in
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:yfinance")
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 
 D1, M15 = Timeframe.D1, Timeframe.M15
 AAPL, MSFT = Symbol("AAPL"), Symbol("MSFT")

@@ -77,7 +77,7 @@ async def test_the_providers_pages_are_followed_to_the_end() -> None:
     house = House(provider)
     await house.market.update(ONE)
     assert await house.stored(GOOD) == candles(35)
-    assert [after for _, after in provider.pages[:5]] == [
+    assert [after for _, after in provider.pages] == [
         None,
         *(last * D1.ms for last in (9, 19, 29, 34)),
     ]
@@ -248,6 +248,12 @@ async def test_those_that_failed_before_come_last() -> None:
     provider.pages.clear()
     await house.market.update(BOTH)
     assert provider.pages[0][0] == BROKEN
+
+
+async def test_what_was_fetched_from_the_beginning_is_not_looked_at_from_there_again() -> None:
+    provider = PagedProvider(S0=candles(35))
+    await House(provider).market.update(ONE)
+    assert [after for _, after in provider.pages].count(None) == 1
 
 
 async def test_a_hole_is_asked_for_again_and_filled() -> None:
