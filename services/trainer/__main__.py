@@ -5,6 +5,7 @@ import logging
 from contextlib import AsyncExitStack
 from functools import partial
 
+from services.trainer.adapters import intake
 from services.trainer.adapters.outlet import BusOutlet
 from services.trainer.adapters.peers import LiveSlopes
 from services.trainer.adapters.planner import SchedulerPlanner
@@ -18,13 +19,12 @@ from services.trainer.run import Coordinator
 from services.trainer.settings import Settings
 from shared.bus import rpc, topology
 from shared.bus.connection import connected
-from shared.bus.consumer import Delivery, Work, consume
+from shared.bus.consumer import consume
 from shared.bus.kv import Bucket
 from shared.bus.locks import JetStreamLeases
 from shared.bus.publisher import Publisher
 from shared.bus.survey import Reporter
 from shared.contracts import subjects
-from shared.contracts.terms import Mode
 from shared.market.store import CandleStore
 from shared.runtime.clock import utc_now
 from shared.runtime.lease import LeasePolicy
@@ -76,36 +76,8 @@ async def main(env: Environment) -> None:
             clock=utc_now,
         )
 
-        async def on_request(delivery: Delivery) -> None:
-            mode = Mode(delivery.subject.rpartition(".")[2])
-            await coordinator.on_request(mode, delivery.data, delivery.place, delivery.stored_at)
-
-        async def on_order(delivery: Delivery) -> None:
-            await worker.on_order(delivery.data, delivery.attempt)
-
-        # A cycle may be skipped, so several are looked at at once; everything else waits its turn,
-        # and the order of the queue is the order of the runs over all trainers.
-        cycles = Work(
-            stream=subjects.REQUESTS,
-            durable="cycles",
-            filters=(subjects.train(Mode.CYCLE),),
-            handler=on_request,
-            at_once=4,
-        )
-        runs = Work(
-            stream=subjects.REQUESTS,
-            durable="runs",
-            filters=tuple(subjects.train(m) for m in Mode if m is not Mode.CYCLE),
-            handler=on_request,
-            in_flight=1,
-        )
-        jobs = Work(
-            stream=subjects.JOBS,
-            durable="workers",
-            filters=("evertrain.job.*",),
-            handler=on_order,
-            at_once=settings.processes,
-        )
+        cycles, runs = intake.requests(coordinator.on_request)
+        jobs = intake.orders(worker.on_order, at_once=settings.processes)
 
         async def say_how_children_run(stop: asyncio.Event) -> None:
             log.info("training children: %s", await pool.isolation())

@@ -23,6 +23,7 @@ from services.scheduler.domain.configuration import beginning
 from services.scheduler.domain.decisions import Decisions
 from services.scheduler.handlers import Answers
 from services.scheduler.market import Market
+from services.trainer.adapters import intake
 from services.trainer.adapters.outlet import BusOutlet
 from services.trainer.adapters.peers import LiveSlopes
 from services.trainer.adapters.planner import SchedulerPlanner
@@ -33,7 +34,7 @@ from services.trainer.foreman import Foreman
 from services.trainer.job import Worker
 from services.trainer.run import Coordinator
 from shared.bus.connection import Connection, NatsOptions, connected
-from shared.bus.consumer import Delivery, Work, consume
+from shared.bus.consumer import Work, consume
 from shared.bus.kv import Bucket
 from shared.bus.locks import JetStreamLeases, TrainingLock
 from shared.bus.publisher import Publisher
@@ -44,7 +45,7 @@ from shared.contracts.events import Event
 from shared.contracts.records import Universe
 from shared.contracts.requests import CancelRequest, PlanRequest, RunsRequest
 from shared.contracts.symbols import Symbol
-from shared.contracts.terms import Mode, Timeframe
+from shared.contracts.terms import Timeframe
 from shared.market.providers.synthetic import Synthetic
 from shared.market.store import CandleStore
 from shared.runtime.clock import utc_now
@@ -214,43 +215,17 @@ class Listener(list[Event]):
 def _coordinating(
     connection: Connection, publisher: Publisher, coordinator: Coordinator
 ) -> list[Task]:
-    async def on_request(delivery: Delivery) -> None:
-        mode = Mode(delivery.subject.rpartition(".")[2])
-        await coordinator.on_request(mode, delivery.data, delivery.place, delivery.stored_at)
-
-    cycles = Work(
-        stream=subjects.REQUESTS,
-        durable="cycles",
-        filters=(subjects.train(Mode.CYCLE),),
-        handler=on_request,
-        at_once=4,
-        ack_wait=ACK_WAIT_S,
-        retry_after=RETRY_AFTER_S,
-    )
-    runs = replace(
-        cycles,
-        durable="runs",
-        filters=tuple(subjects.train(m) for m in Mode if m is not Mode.CYCLE),
-        at_once=1,
-        in_flight=1,
-    )
+    works = [_impatient(work) for work in intake.requests(coordinator.on_request)]
     return [
-        partial(consume, connection, publisher, cycles),
-        partial(consume, connection, publisher, runs),
+        *(partial(consume, connection, publisher, work) for work in works),
         partial(refuse_strays, connection, publisher),
     ]
 
 
 def _working(connection: Connection, publisher: Publisher, worker: Worker) -> list[Task]:
-    async def on_order(delivery: Delivery) -> None:
-        await worker.on_order(delivery.data, delivery.attempt)
-
-    jobs = Work(
-        stream=subjects.JOBS,
-        durable="workers",
-        filters=("evertrain.job.*",),
-        handler=on_order,
-        ack_wait=ACK_WAIT_S,
-        retry_after=RETRY_AFTER_S,
-    )
+    jobs = _impatient(intake.orders(worker.on_order, at_once=1))
     return [partial(consume, connection, publisher, jobs)]
+
+
+def _impatient(work: Work) -> Work:
+    return replace(work, ack_wait=ACK_WAIT_S, retry_after=RETRY_AFTER_S)
