@@ -1,6 +1,6 @@
 """Stocks, funds, currencies and coins of Yahoo Finance, through yfinance.
 
-This module imports yfinance and with it pandas: 70 MB. Only the catalogue imports it, when the
+This module imports yfinance and with it pandas: 80 MB. Only the catalogue imports it, when the
 settings ask for it.
 
 Prices are adjusted for splits and dividends as of the moment in which they are fetched. A later
