@@ -1,6 +1,7 @@
 """Ending a run that real children train, while somebody watches it on the command line."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -36,15 +37,19 @@ async def evertrain(data_dir: Path, *arguments: str) -> AsyncIterator[asyncio.su
         await process.communicate()
 
 
-async def busy_children(system: System) -> list[psutil.Process]:
-    """The training children, once they have got beyond reading their candles."""
+async def hung_child(system: System) -> psutil.Process:
+    """A training child in the middle of its job that will never end it by itself."""
 
-    async def trains() -> bool:
-        jobs = await system.get("/api/v1/train/jobs?status=running")
-        return any(job["progress_pct"] for job in jobs)
+    async def hung() -> psutil.Process | None:
+        if not await system.get("/api/v1/train/jobs?status=running"):
+            return None
+        for child in system.processes(FORKED)[1:]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.suspend()
+                return child
+        return None
 
-    await eventually(trains, within=60)
-    return system.processes(FORKED)[1:]
+    return await eventually(hung, within=60)
 
 
 async def cancel(data_dir: Path) -> list[RunRecord]:
@@ -57,19 +62,15 @@ async def cancel(data_dir: Path) -> list[RunRecord]:
 async def test_a_cancelled_run_ends_its_children_and_those_who_watch_it(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     async with running(data_dir, TRAINER_PROCESSES="1") as system:
-        await system.http.put(
-            "/api/v1/auto-train/config", json={"train_epochs": 5000}, headers={"If-Match": "*"}
-        )
         async with evertrain(data_dir, "train", "--mode", "full") as watching:
-            children = await busy_children(system)
+            child = await hung_child(system)
             (run,) = await cancel(data_dir)
-            gone, _ = await asyncio.to_thread(psutil.wait_procs, children, ENDED_WITHIN_S)
-            assert gone
-            assert gone == children
+            await asyncio.to_thread(child.wait, ENDED_WITHIN_S)
             output, _ = await watching.communicate()
         assert watching.returncode == 1
-        assert f"run {run.run_id} was cancelled; 0 of 4 were trained" in output.decode()
+        assert f"run {run.run_id} was cancelled" in output.decode()
         assert (await system.ended(run.run_id, within=1))["status"] == "cancelled"
         jobs = await system.get(f"/api/v1/train/jobs?run_id={run.run_id}")
-        assert [job["status"] for job in jobs] == ["cancelled"] * 4
+        assert {job["status"] for job in jobs} <= {"cancelled", "succeeded"}
         assert (await system.get("/api/v1/auto-train/status"))["lock"] is None
+        assert (await system.ended(await system.trigger("full"), within=60))["done"] == 4
