@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, Final, TypeVar
 import nats.errors
 import nats.micro
 from nats.micro.request import ERROR_CODE_HEADER, Request
-from nats.micro.service import EndpointConfig, ServiceConfig
+from nats.micro.service import EndpointConfig, EndpointStats, ServiceConfig
 
 from shared.bus.connection import Connection
 from shared.contracts import codec
@@ -30,6 +31,7 @@ class Endpoint:
     """`evertrain.<service>.<name>`: reads a `request`, answers with whatever `handler` returns.
 
     An AppError becomes an error reply with its code; anything else is a bug and ends the process.
+    Who only publishes a question gets no answer, and what it asks for is done.
     """
 
     name: str
@@ -46,15 +48,21 @@ async def serve(
 ) -> None:
     """Answer until `stop` is set; replicas of a service share the questions."""
     free = asyncio.Semaphore(_AT_ONCE)
+    tallies = {endpoint.name: _Tally() for endpoint in endpoints}
     async with asyncio.TaskGroup() as answers:
         micro = await nats.micro.add_service(
-            connection.client, ServiceConfig(name=service, version=version)
+            connection.client,
+            ServiceConfig(
+                name=service,
+                version=version,
+                stats_handler=lambda stats: tallies[stats.name].complete(stats),
+            ),
         )
         for endpoint in endpoints:
 
             async def handle(request: Request, endpoint: Endpoint = endpoint) -> None:
                 await free.acquire()
-                task = answers.create_task(_answer(request, endpoint))
+                task = answers.create_task(_answer(request, endpoint, tallies[endpoint.name]))
                 task.add_done_callback(lambda _: free.release())
 
             await micro.add_endpoint(
@@ -94,17 +102,43 @@ async def ask(
     return codec.decode(reply.data, answer)
 
 
-async def _answer(request: Request, endpoint: Endpoint) -> None:
-    problem = None
+@dataclass(slots=True)
+class _Tally:
+    """The statistics of one endpoint. Those of the library end where it hands a question out, so it
+    sees neither how long an answer takes nor what goes wrong.
+    """
+
+    spent_ns: int = 0
+    errors: int = 0
+    last_error: str | None = None
+
+    def count(self, spent_ns: int, problem: Problem | None) -> None:
+        self.spent_ns += spent_ns
+        if problem:
+            self.errors += 1
+            self.last_error = f"{problem.code}: {problem.message}"
+
+    def complete(self, stats: EndpointStats) -> None:
+        stats.processing_time = self.spent_ns
+        stats.average_processing_time = self.spent_ns // max(1, stats.num_requests)
+        stats.num_errors, stats.last_error = self.errors, self.last_error
+
+
+async def _answer(request: Request, endpoint: Endpoint, tally: _Tally) -> None:
+    problem, began = None, time.perf_counter_ns()
     try:
         answer = await endpoint.handler(codec.decode(request.data, endpoint.request))
     except AppError as exc:
         answer = problem = Problem.of(exc)
+    tally.count(time.perf_counter_ns() - began, problem)
+    data = codec.encode(answer)
     try:
         if problem:
-            await request.respond_error(problem.code, problem.code, codec.encode(problem))
+            await request.respond_error(problem.code, problem.code, data)
         else:
-            await request.respond(codec.encode(answer))
+            await request.respond(data)
+    except ValueError:
+        log.debug("nobody waits for the answer to %s", request.subject)  # it has no reply subject
     except (nats.errors.Error, OSError):
         log.warning("the answer to %s could not be sent", request.subject)
 

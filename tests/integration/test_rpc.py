@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -9,6 +10,7 @@ import pytest
 
 from shared.bus.connection import Connection
 from shared.bus.rpc import Endpoint, ask, serve
+from shared.contracts import codec
 from shared.contracts.errors import (
     AppError,
     InvalidSymbol,
@@ -183,6 +185,41 @@ async def test_a_bug_in_a_handler_ends_the_service(
         failed = server.exception()
     assert isinstance(failed, ExceptionGroup)
     assert failed.subgroup(type(error))
+
+
+async def test_a_question_without_a_reply_subject_is_done_and_the_service_lives(
+    connection: Connection,
+) -> None:
+    done: asyncio.Queue[PredictRequest] = asyncio.Queue()
+
+    async def do(request: PredictRequest) -> object:
+        done.put_nowait(request)
+        return request
+
+    async with serving(connection, do):
+        await connection.client.publish(GET, codec.encode(BTC))
+        async with asyncio.timeout(WITHIN_S):
+            assert await done.get() == BTC
+        assert await ask(connection, GET, BTC, PredictRequest) == BTC
+
+
+async def test_the_statistics_tell_what_went_wrong_and_how_long_answers_took(
+    connection: Connection,
+) -> None:
+    async def refuse(_: PredictRequest) -> object:
+        await asyncio.sleep(0.02)
+        raise UnknownSymbol("XYZ is not in the universe")
+
+    async with serving(connection, refuse):
+        for _ in range(2):
+            with pytest.raises(UnknownSymbol):
+                await ask(connection, GET, BTC, PredictRequest)
+        reply = await connection.client.request("$SRV.STATS.predictor", timeout=WITHIN_S)
+    (stats,) = json.loads(reply.data)["endpoints"]
+    assert (stats["num_requests"], stats["num_errors"]) == (2, 2)
+    assert stats["last_error"] == "unknown_symbol: XYZ is not in the universe"
+    assert stats["average_processing_time"] >= 10_000_000  # nanoseconds
+    assert stats["processing_time"] >= 20_000_000
 
 
 async def test_replicas_share_the_questions(connection: Connection) -> None:
