@@ -42,19 +42,20 @@ def simulate(
     from evertrain import simulation
     from evertrain.output import console, show_json
     from evertrain.picture import picture
-    from services.scheduler.settings import Settings
+    from services.scheduler.settings import first_configuration
     from shared.runtime.settings import environment
 
-    settings = Settings.read(environment().over({"NATS_URL": "nats://unused"}))
+    env = environment()
+    configuration = first_configuration(env)
     given = simulation.Assumptions(
         days=days,
         symbols=symbols,
         processes=processes or simulation.processes(),
         failure_rate=failure_rate,
         seed=seed,
-        times=simulation.job_times(settings.data_dir, job_seconds, update_seconds),
+        times=simulation.job_times(env.data_dir(), job_seconds, update_seconds),
     )
-    outcome = simulation.simulate(given, replace(settings.configuration, enabled=True))
+    outcome = simulation.simulate(given, replace(configuration, enabled=True))
     if plot is not None:
         try:
             plot.write_text(picture(outcome))

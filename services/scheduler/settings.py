@@ -9,7 +9,7 @@ from shared.contracts.configuration import KINDS, Configuration, parsed
 from shared.contracts.errors import InvalidSetting, InvalidSymbol
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
-from shared.market.providers.catalogue import require_available
+from shared.market.providers.catalogue import AVAILABLE, require_available
 from shared.runtime.settings import Environment
 
 HORIZONS = (1, 3, 7, 14, 30)
@@ -41,25 +41,28 @@ class Settings:
     @classmethod
     def read(cls, env: Environment) -> "Settings":
         """Raises InvalidSetting, naming the variable, its value and what is allowed."""
-        provider = env.text("DATA_PROVIDER", "replay")
-        require_available(provider)
-        named = _named(env)
+        timeframe = env.timeframe("TIMEFRAME", Timeframe.M15)
         listed = env.symbols("SYMBOLS")
         file = env.file("SYMBOLS_FILE") if listed is None else None
         return cls(
             nats=NatsOptions.read(env),
             data_dir=env.data_dir(),
-            provider=provider,
+            provider=_provider(env, timeframe),
             symbols=read_symbols(file) if file is not None else listed,
             symbols_file=file,
-            timeframe=env.timeframe("TIMEFRAME", Timeframe.M15),
+            timeframe=timeframe,
             horizons=env.horizons("HORIZONS", HORIZONS),
             candle_minutes=env.decimal("CANDLE_INTERVAL_MINUTES", 15, least=1 / 60, most=1440),
             pregenerate_ttl_hours=env.decimal("PREGENERATE_TTL_HOURS", 24, least=0.01, most=168),
-            configuration=changed(Configuration(), named, spelled=variable),
-            named=frozenset(named),
+            configuration=first_configuration(env),
+            named=frozenset(_named(env)),
             quick_start=env.flag("EVERTRAIN_DEMO", default=False),
         )
+
+
+def first_configuration(env: Environment) -> Configuration:
+    """What training is configured to until somebody changes it. Raises InvalidSetting."""
+    return changed(Configuration(), _named(env), spelled=variable)
 
 
 def variable(setting: str) -> str:
@@ -83,6 +86,17 @@ def read_symbols(file: Path) -> tuple[Symbol, ...]:
     if not symbols:
         raise InvalidSetting(f"SYMBOLS_FILE={str(file)!r} lists no symbol")
     return tuple(dict.fromkeys(symbols))
+
+
+def _provider(env: Environment, timeframe: Timeframe) -> str:
+    """There is no default: what people do not choose, they would take for their market."""
+    provider = env.optional("DATA_PROVIDER")
+    if provider is None:
+        raise InvalidSetting(
+            f"DATA_PROVIDER is not set: choose from {AVAILABLE}, or try `evertrain up --demo`"
+        )
+    require_available(provider, timeframe)
+    return provider
 
 
 def _named(env: Environment) -> dict[str, object]:

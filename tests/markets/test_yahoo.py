@@ -48,7 +48,7 @@ async def house(site: Any, clock: HandClock, tmp_path: Path) -> AsyncIterator[Ho
     yahoo.yfinance.set_tz_cache_location(str(tmp_path))
     async with (
         standing_in(site, clock) as address,
-        yahoo.open_yahoo(timeframe=D1, history=lambda: 20, clock=clock) as provider,
+        yahoo.open_yahoo(history=lambda: 20, clock=clock) as provider,
     ):
         provider._session = session_at(address)
         yield House(provider, clock, D1)

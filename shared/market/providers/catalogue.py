@@ -1,7 +1,7 @@
 """The value of DATA_PROVIDER and what it opens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,11 +16,16 @@ from shared.market.providers.files import open_files
 from shared.market.providers.provider import Provider
 from shared.runtime.clock import Clock, utc_now
 
-_AVAILABLE: Final = (
+AVAILABLE: Final = (
     "replay, synthetic, synthetic:COUNT, files:DIR, ccxt:EXCHANGE (like ccxt:binance) and yfinance"
 )
 #: Half a year of quarter hours.
 _HISTORY: Final = 17_400
+#: Of the providers that have only some.
+_TIMEFRAMES: Final[Mapping[str, tuple[Timeframe, ...]]] = {
+    "replay": (Timeframe.D1,),
+    "yfinance": (Timeframe.M1, Timeframe.M5, Timeframe.M15, Timeframe.D1),
+}
 
 
 @asynccontextmanager
@@ -42,11 +47,10 @@ async def open_provider(
     Raises:
         InvalidSetting: no such provider, something it needs is missing, or it lacks the timeframe.
     """
-    require_available(name)
+    require_available(name, timeframe)
     kind, _, detail = name.partition(":")
     match kind:
         case "replay":
-            replay.require_daily(timeframe)
             yield await replay.Replay.open(resume_after_ms=resume_after_ms, clock=clock)
         case "synthetic":
             yield synthetic.Synthetic(count=_count(name, detail), clock=clock)
@@ -61,15 +65,16 @@ async def open_provider(
                 yield exchange
         case _:
             yahoo = await _imported("yahoo")
-            async with yahoo.open_yahoo(timeframe=timeframe, history=history, clock=clock) as it:
+            async with yahoo.open_yahoo(history=history, clock=clock) as it:
                 yield it
 
 
-def require_available(name: str) -> None:
+def require_available(name: str, timeframe: Timeframe) -> None:
     """Refuse what can be seen to be wrong without opening anything.
 
     Raises:
-        InvalidSetting: no such provider, or its library is not installed.
+        InvalidSetting: no such provider or exchange, its library is not installed, or it is known
+            to lack the timeframe.
     """
     kind, _, detail = name.partition(":")
     match kind:
@@ -80,18 +85,37 @@ def require_available(name: str) -> None:
         case "synthetic":
             _count(name, detail)
         case "ccxt" if detail:
-            _require_library(name, "ccxt")
+            _require_exchange(name, detail)
         case "yfinance" if not detail:
-            _require_library(name, "yfinance")
+            _library(name, "yfinance")
         case _:
-            raise InvalidSetting(f"DATA_PROVIDER={name} is not available: choose from {_AVAILABLE}")
+            raise InvalidSetting(f"DATA_PROVIDER={name} is not available: choose from {AVAILABLE}")
+    there = _TIMEFRAMES.get(kind, tuple(Timeframe))
+    if timeframe not in there:
+        raise InvalidSetting(
+            f"DATA_PROVIDER={name} has no {timeframe} candles: set TIMEFRAME to "
+            f"{' or '.join(there)}"
+        )
 
 
-def _require_library(name: str, library: str) -> None:
-    if find_spec(library) is None:
+def _require_exchange(name: str, exchange: str) -> None:
+    """By the names of ccxt's modules, since to import them takes a second."""
+    modules = _library(name, "ccxt") / "async_support"
+    known = sorted(module.stem for module in modules.glob("[!_]*.py"))
+    if exchange not in known:
+        raise InvalidSetting(
+            f"DATA_PROVIDER={name}: there is no such exchange: choose from {', '.join(known)}"
+        )
+
+
+def _library(name: str, library: str) -> Path:
+    """Where it is installed."""
+    found = find_spec(library)
+    if found is None or found.origin is None:
         raise InvalidSetting(
             f"DATA_PROVIDER={name} needs {library}: pip install 'evertrain[{library}]'"
         )
+    return Path(found.origin).parent
 
 
 async def _imported(module: str) -> ModuleType:

@@ -71,13 +71,8 @@ async def open_exchange(
     `history` says how many candles of the past a series is to have.
 
     Raises:
-        InvalidSetting: ccxt has no such exchange, or it has no such candles.
+        InvalidSetting: it has no such candles.
     """
-    if name not in ccxt.exchanges:
-        raise InvalidSetting(
-            f"DATA_PROVIDER=ccxt:{name}: there is no such exchange: choose from "
-            f"{', '.join(ccxt.exchanges)}"
-        )
     client: Client = getattr(ccxt, name)({"timeout": _REQUEST_MS})
     try:
         _require_candles(client, timeframe)

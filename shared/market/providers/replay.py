@@ -91,7 +91,8 @@ class Replay:
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, after_ms: int | None
     ) -> list[Candle]:
-        require_daily(timeframe)
+        if timeframe is not Timeframe.D1:
+            raise InvalidSetting(f"DATA_PROVIDER=replay has no {timeframe} candles, only 1d")
         if symbol not in self._series:
             raise UnknownSymbol(f"{symbol} is not in the replay: it has {', '.join(self._series)}")
         series = self._series[symbol]
@@ -104,14 +105,6 @@ class Replay:
 
     def symbols(self) -> tuple[Symbol, ...]:
         return tuple(self._series)
-
-
-def require_daily(timeframe: Timeframe) -> None:
-    """Raise InvalidSetting for any other timeframe than the one there is."""
-    if timeframe is not Timeframe.D1:
-        raise InvalidSetting(
-            f"DATA_PROVIDER=replay has daily candles: TIMEFRAME is {timeframe}, set it to 1d"
-        )
 
 
 def _load() -> dict[Symbol, list[Candle]]:

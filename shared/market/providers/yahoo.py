@@ -25,7 +25,7 @@ from yfinance.exceptions import (
     YFTzMissingError,
 )
 
-from shared.contracts.errors import InvalidSetting, Unavailable, UnknownSymbol
+from shared.contracts.errors import Unavailable, UnknownSymbol
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.market.candles import Candle
@@ -35,8 +35,8 @@ from shared.market.providers.provider import MOST_PER_CALL
 from shared.market.timestamps import stamp
 from shared.runtime.clock import Clock, from_ms, to_ms
 
-#: How far back Yahoo has them. Its hours are not here: they begin with the exchange's opening, in
-#: New York at half past nine, and four hours it has not.
+#: How far back Yahoo has them. The catalogue refuses the other timeframes: hours begin with the
+#: exchange's opening, in New York at half past nine, and four hours it has not.
 _KEPT_FOR: Final = {
     Timeframe.M1: timedelta(days=7),
     Timeframe.M5: timedelta(days=59),
@@ -58,19 +58,8 @@ _DIGITS: Final = 9
 
 
 @asynccontextmanager
-async def open_yahoo(
-    *, timeframe: Timeframe, history: Callable[[], int], clock: Clock
-) -> AsyncIterator["Yahoo"]:
-    """Nothing is asked yet. `history` says how many candles of the past a series is to have.
-
-    Raises:
-        InvalidSetting: Yahoo has no such candles.
-    """
-    if timeframe not in _KEPT_FOR:
-        raise InvalidSetting(
-            f"DATA_PROVIDER=yfinance has no {timeframe} candles that begin on the hour: "
-            f"set TIMEFRAME to {' or '.join(_KEPT_FOR)}"
-        )
+async def open_yahoo(*, history: Callable[[], int], clock: Clock) -> AsyncIterator["Yahoo"]:
+    """Nothing is asked yet. `history` says how many candles of the past a series is to have."""
     # What fails is told by an error; without this it is only logged.
     yfinance.config.debug.hide_exceptions = False
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)

@@ -48,9 +48,14 @@ def test_a_file_of_symbols_replaces_those_of_the_demo() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_service_starts_with_the_defaults_and_with_the_demo(service: str) -> None:
-    check_settings(service, Environment({}))
+def test_every_service_starts_with_the_demo_and_with_nothing_but_a_provider(service: str) -> None:
     check_settings(service, Environment(DEMO))
+    check_settings(service, Environment({"DATA_PROVIDER": "synthetic"}))
+
+
+def test_without_a_provider_and_without_the_demo_nothing_is_started() -> None:
+    with pytest.raises(InvalidSetting, match="DATA_PROVIDER is not set"):
+        check_settings("scheduler", Environment({}))
 
 
 @pytest.mark.parametrize(
@@ -68,4 +73,4 @@ def test_what_a_service_would_refuse_is_refused_by_name(
     service: str, name: str, value: str
 ) -> None:
     with pytest.raises(InvalidSetting, match=name):
-        check_settings(service, Environment({name: value}))
+        check_settings(service, Environment({**DEMO, name: value}))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from evertrain import doctor
+from evertrain.configuration import DEMO
 from shared.contracts.reports import Level
 from shared.runtime.settings import Environment
 
@@ -50,9 +51,15 @@ def test_a_clock_that_differs_from_the_servers_is_a_warning(apart_s: float, leve
 
 
 def test_a_bad_setting_is_named_under_the_service_that_reads_it() -> None:
-    check = doctor.settings("scheduler", Environment({"TRAIN_BATCH_SIZE": "many"}))
+    check = doctor.settings("scheduler", Environment({**DEMO, "TRAIN_BATCH_SIZE": "many"}))
     assert check.level is Level.ERROR
     assert "TRAIN_BATCH_SIZE='many'" in check.message
+
+
+def test_a_provider_that_nobody_chose_is_an_error_of_the_scheduler() -> None:
+    check = doctor.settings("scheduler", Environment({}))
+    assert check.level is Level.ERROR
+    assert "DATA_PROVIDER is not set" in check.message
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -50,7 +50,7 @@ async def test_a_wrong_setting_says_what_is_available(name: str, said: str) -> N
 
 
 async def test_a_replay_of_another_timeframe_is_refused_at_the_start() -> None:
-    with pytest.raises(InvalidSetting, match="set it to 1d"):
+    with pytest.raises(InvalidSetting, match="no 15m candles: set TIMEFRAME to 1d"):
         await opened("replay", Timeframe.M15)
 
 

@@ -134,9 +134,9 @@ async def test_a_symbol_outside_the_replay_is_unknown(wall: WallClock) -> None:
         await replay.candles(Symbol("FB"), D1, None)
 
 
-async def test_another_timeframe_says_what_to_set(wall: WallClock) -> None:
+async def test_another_timeframe_says_which_one_there_is(wall: WallClock) -> None:
     replay = await opened(wall)
-    with pytest.raises(InvalidSetting, match="TIMEFRAME is 15m, set it to 1d"):
+    with pytest.raises(InvalidSetting, match="no 15m candles, only 1d"):
         await replay.candles(AAPL, Timeframe.M15, None)
 
 

@@ -10,12 +10,12 @@ from shared.runtime.settings import Environment
 
 
 def read(**values: str) -> Settings:
-    return Settings.read(Environment({"NATS_URL": "nats://nowhere", **values}))
+    given = {"NATS_URL": "nats://nowhere", "DATA_PROVIDER": "synthetic", **values}
+    return Settings.read(Environment(given))
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
     settings = read()
-    assert settings.provider == "replay"
     assert settings.symbols is None
     assert settings.timeframe is Timeframe.M15
     assert settings.horizons == (1, 3, 7, 14, 30)
@@ -45,6 +45,18 @@ def test_the_environment_names_settings_of_training_in_capitals() -> None:
         "schedule_timezone",
         "train_days_back",
     }
+
+
+def test_without_a_provider_it_is_said_what_to_choose_from_and_that_there_is_a_demo() -> None:
+    said = "DATA_PROVIDER is not set: choose from .*ccxt:EXCHANGE.*`evertrain up --demo`"
+    with pytest.raises(InvalidSetting, match=said):
+        read(DATA_PROVIDER="")
+
+
+def test_a_provider_without_candles_of_the_timeframe_is_refused() -> None:
+    with pytest.raises(InvalidSetting, match="replay has no 15m candles: set TIMEFRAME to 1d"):
+        read(DATA_PROVIDER="replay")
+    assert read(DATA_PROVIDER="replay", TIMEFRAME="1d").provider == "replay"
 
 
 @pytest.mark.parametrize(
