@@ -83,30 +83,29 @@ def _full(job: FitJob, candles: Candles, rival: bytes, progress: Progress) -> Fi
 
     progress("validating", 0.05)
     first = known.folds[0].train
-    with boosters(known.features, known.labels, effort, edges=first) as learners:
-        judged = validate(
-            known,
-            (*learners, Basic(known.features, known.labels)),
-            effort.rounds,
-            job.slopes,
-            lambda part: progress("validating", 0.05 + 0.7 * part),
-        )
+    learners = boosters(known.features, known.labels, effort, edges=first)
+    judged = validate(
+        known,
+        (*learners, Basic(known.features, known.labels)),
+        effort.rounds,
+        job.slopes,
+        lambda part: progress("validating", 0.05 + 0.7 * part),
+    )
 
     progress("fitting", 0.75)
     rows = range(len(known.features))
-    with boosters(known.features, known.labels, effort, edges=rows) as learners:
-        fitted = _fitted(known, learners, judged.rounds)
-        progress("checking", 0.95)
-        model = Model(
-            card=_card(job, candles, known, judged, tuple(learner.name for learner in learners)),
-            forest=_forest(fitted, effort.depth),
-            linear=_linear(known),
-            trial=_trial(known, judged),
-        )
-        check_packed(model, fitted, known.features)
+    learners = boosters(known.features, known.labels, effort, edges=rows)
+    fitted = _fitted(known, learners, judged.rounds)
+    progress("checking", 0.95)
+    model = Model(
+        card=_card(job, candles, known, judged, tuple(learner.name for learner in learners)),
+        forest=_forest(fitted, effort.depth),
+        linear=_linear(known),
+        trial=_trial(known, judged),
+    )
+    check_packed(model, fitted, known.features)
 
-        natives = [[booster.native() for booster in each] for each in fitted]
-
+    natives = [[booster.native() for booster in each] for each in fitted]
     artifact = sound_artifact(model)
     return FitResult(
         artifact=artifact,

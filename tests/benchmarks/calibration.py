@@ -94,10 +94,10 @@ def _trained(candles: Candles, window: Window) -> tuple[Trained, ...]:
     known, later = _split(candles, window)
     effort = effort_for(len(known.features), rounds=_ROUNDS)
     features, labels = known.features, known.labels
-    with boosters(features, labels, effort, edges=known.folds[0].train) as libraries:
-        learners: tuple[Learner, ...] = (*libraries, Basic(features, labels))
-        said = np.concatenate([_foretold(known, fold, learners) for fold in known.folds])
-        next_said = _foretold(known, later, learners)
+    libraries = boosters(features, labels, effort, edges=known.folds[0].train)
+    learners: tuple[Learner, ...] = (*libraries, Basic(features, labels))
+    said = np.concatenate([_foretold(known, fold, learners) for fold in known.folds])
+    next_said = _foretold(known, later, learners)
     first, last = known.folds[0].test.start, known.folds[-1].test.stop
     truth = known.labels[first:last] > 0.5
     next_truth = known.labels[later.test.start : later.test.stop] > 0.5

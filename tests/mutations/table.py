@@ -537,7 +537,7 @@ _ISOLATION: Final = (
         file="services/trainer/adapters/forkserver.py",
         source="                if said != FORK:\n                    return\n",
         instead="                if said != FORK:\n                    continue\n",
-        test=f"{_POOL}::test_no_process_and_no_file_outlives_a_trainer_that_is_killed",
+        test=f"{_POOL}::test_no_process_outlives_a_trainer_that_is_killed",
     ),
     Mutant(
         guard="a crash is the job's own failure, with its kind",
@@ -569,10 +569,10 @@ _ISOLATION: Final = (
     ),
     Mutant(
         guard="a killed child leaves no files",
-        file="services/trainer/adapters/forkserver.py",
-        source="            shutil.rmtree(self._scratch / str(child), ignore_errors=True)\n",
-        instead="",
-        test=f"{_POOL}::test_files_of_a_killed_child_are_cleared_away",
+        file=f"{_DOMAIN}/boosters.py",
+        source="    with tempfile.TemporaryFile() as file:\n",
+        instead="    with tempfile.NamedTemporaryFile() as file:\n",
+        test=f"{_UNIT}/test_learners.py::test_no_file_is_left_of_a_fit_that_is_killed",
     ),
     Mutant(
         guard="a fork server that has died is replaced",

@@ -20,9 +20,9 @@ def judged(job: FitJob, candles: Candles) -> tuple[Sample, Validation]:
 def validated(known: Sample, rounds: int, slopes: Slopes | None = None) -> Validation:
     effort = effort_for(len(known.features), rounds=rounds)
     features, labels = known.features, known.labels
-    with boosters(features, labels, effort, edges=known.folds[0].train) as learners:
-        everyone: tuple[Learner, ...] = (*learners, Basic(features, labels))
-        return validate(known, everyone, effort.rounds, slopes or {}, lambda part: None)
+    learners = boosters(features, labels, effort, edges=known.folds[0].train)
+    everyone: tuple[Learner, ...] = (*learners, Basic(features, labels))
+    return validate(known, everyone, effort.rounds, slopes or {}, lambda part: None)
 
 
 def mislabelled(known: Sample, other: Sample) -> Sample:

@@ -4,7 +4,7 @@
 the other end of the socket FD. The server says `W` when it is warm. Each byte that it then receives
 comes with two sockets: one that the child is to serve, one on which the server states the child's
 process id and, at its end, its wait status. When the socket is closed, as it is however the trainer
-dies, the server kills its children, clears their files away and ends.
+dies, the server kills its children and ends.
 
 Not `multiprocessing`: that would import the trainer's main module into every child, pickle, and
 keep one more process; here a child costs a fork. The server has one thread, always; without that
@@ -22,12 +22,10 @@ import importlib
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
 import struct
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -63,11 +61,8 @@ def main(fd: int, entry: str, memory_mb: int) -> None:
     prepare: Prepare = getattr(module, "prepare", lambda: None)
     gc.collect()
     gc.freeze()
-    with (
-        socket.socket(fileno=fd) as control,
-        tempfile.TemporaryDirectory(prefix="evertrain-") as scratch,
-    ):
-        server = _Server(control, Path(scratch), function, prepare, memory_mb)
+    with socket.socket(fileno=fd) as control:
+        server = _Server(control, function, prepare, memory_mb)
         with contextlib.suppress(ConnectionError):  # the trainer is gone
             control.sendall(WARM)
             server.serve()
@@ -85,15 +80,9 @@ class _Server:
     """`_children` are the running ones, each with the socket that its status is due on."""
 
     def __init__(
-        self,
-        control: socket.socket,
-        scratch: Path,
-        entry: Entry,
-        prepare: Prepare,
-        memory_mb: int,
+        self, control: socket.socket, entry: Entry, prepare: Prepare, memory_mb: int
     ) -> None:
         self._control = control
-        self._scratch = scratch
         self._entry = entry
         self._prepare = prepare
         self._memory_mb = memory_mb
@@ -143,16 +132,12 @@ class _Server:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for other in (self._control, status, *self._children.values()):
             other.close()
-        scratch = self._scratch / str(os.getpid())
-        scratch.mkdir()
-        tempfile.tempdir = str(scratch)
 
     def _reap(self) -> None:
         while self._children:
             child, status = os.waitpid(-1, os.WNOHANG)
             if not child:
                 return
-            shutil.rmtree(self._scratch / str(child), ignore_errors=True)
             with self._children.pop(child) as due:
                 _state(due, status)
 

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import IO, Any, ClassVar, Final
 
 import catboost
 import lightgbm
@@ -96,21 +96,19 @@ def catboost_parameters(effort: Effort) -> dict[str, Any]:
     }
 
 
-@contextmanager
 def boosters(
     features: Matrix, labels: LabelTable, effort: Effort, *, edges: range
-) -> Iterator[tuple[BoosterLearner, ...]]:
+) -> tuple[BoosterLearner, ...]:
     """The three boosters, to learn from any of these rows, with bins whose edges are made of the
     rows in `edges` alone.
     """
     labels = np.asfortranarray(labels)
     quantiles = _quantiles(features[_slice(edges)], 4 * effort.bins)
-    with tempfile.TemporaryDirectory(prefix="evertrain-") as scratch:
-        yield (
-            XGBoost(features, labels, effort, quantiles),
-            LightGBM(features, labels, effort, quantiles),
-            CatBoost(features, labels, effort, quantiles, scratch),
-        )
+    return (
+        XGBoost(features, labels, effort, quantiles),
+        LightGBM(features, labels, effort, quantiles),
+        CatBoost(features, labels, effort, quantiles),
+    )
 
 
 def _quantiles(rows: Matrix, most: int) -> Matrix:
@@ -375,24 +373,27 @@ class LightGBMFitted:
 
 
 class CatBoost:
-    """It hands out bin edges and trees only through files, hence the scratch directory."""
+    """It hands out bin edges and trees only through files."""
 
     name: ClassVar[str] = "catboost"
 
     def __init__(
-        self, features: Matrix, labels: LabelTable, effort: Effort, quantiles: Matrix, scratch: str
+        self, features: Matrix, labels: LabelTable, effort: Effort, quantiles: Matrix
     ) -> None:
-        self._labels, self._trees = labels, f"{scratch}/trees"
+        self._labels = labels
         self._parameters = catboost_parameters(effort)
-        borders = f"{scratch}/edges.tsv"
         # By columns it copies three times as fast.
         columns = np.array(features, order="F")
         # What stands still in the rows of the edges has none, and would be given some of all rows.
         still = quantiles[0] == quantiles[-1]
         columns[:, still] = quantiles[0, still]
         known = _quantised(quantiles, None, {"border_count": effort.bins})
-        known.save_quantization_borders(borders)
-        self._pools = [_quantised(columns, y, {"input_borders": borders}) for y in labels.T]
+        with _file() as (borders, path):
+            known.save_quantization_borders(path)
+            self._pools = []
+            for column in labels.T:
+                borders.seek(0)
+                self._pools.append(_quantised(columns, column, {"input_borders": path}))
 
     def study(self, train: range, valid: range | None = None) -> "CatBoostStudy":
         return CatBoostStudy(
@@ -400,9 +401,17 @@ class CatBoost:
             train=train,
             valid=valid,
             labels=self._labels[_slice(train)],
-            trees=self._trees,
             parameters=self._parameters,
         )
+
+
+@contextmanager
+def _file() -> Iterator[tuple[IO[bytes], str]]:
+    """An empty file, and a path to it. It has no name, so nothing is left of it when the process is
+    killed. On some systems whoever opens the path goes on where the last one stopped: rewind it.
+    """
+    with tempfile.TemporaryFile() as file:
+        yield file, f"/dev/fd/{file.fileno()}"
 
 
 def _quantised(columns: Matrix, labels: Labels | None, how: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -422,7 +431,6 @@ class CatBoostStudy:
     train: range
     valid: range | None
     labels: LabelTable
-    trees: str
     parameters: dict[str, Any]
 
     def fit(self, column: int, *, rounds: int) -> "CatBoostFitted | Constant":
@@ -439,7 +447,7 @@ class CatBoostStudy:
                 early_stopping_rounds=PATIENCE,
                 use_best_model=True,
             )
-        return CatBoostFitted(model=model, rounds=model.tree_count_, trees=self.trees)
+        return CatBoostFitted(model=model, rounds=model.tree_count_)
 
     def _cut(self, column: int, rows: range) -> Any:  # noqa: ANN401, the library has no types
         pool = self.pools[column]
@@ -453,7 +461,6 @@ class CatBoostStudy:
 class CatBoostFitted:
     model: Any
     rounds: int
-    trees: str
 
     def probabilities(self, rows: Matrix) -> Probabilities:
         known: Probabilities = self.model.predict(
@@ -462,15 +469,17 @@ class CatBoostFitted:
         return known[:, 1]
 
     def packed(self, depth: int) -> Group:
-        self.model.save_model(self.trees, format="json")
-        with open(self.trees) as file:  # noqa: PTH123, see CatBoost
-            return packing.pack_catboost(json.load(file), depth)
+        return packing.pack_catboost(json.loads(self._saved("json")), depth)
 
     def native(self) -> bytes:
         """Without what would make the same model another file each time."""
         notes = self.model.get_metadata()
         for name in _CHANCE_NOTES & set(notes.keys()):
             del notes[name]
-        self.model.save_model(self.trees, format="cbm")
-        with open(self.trees, "rb") as file:  # noqa: PTH123, see CatBoost
+        return self._saved("cbm")
+
+    def _saved(self, form: str) -> bytes:
+        with _file() as (file, path):
+            self.model.save_model(path, format=form)
+            file.seek(0)
             return file.read()

@@ -6,9 +6,6 @@ library can, leaves are estimated anew on recent rows and the trees stay what th
 cannot, and is given a few trees more.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from tempfile import TemporaryDirectory
 from typing import ClassVar, Final
 
 import catboost
@@ -53,11 +50,9 @@ _REFIT: Final = {
 _BINNED_ROWS: Final = 8
 
 
-@contextmanager
-def refreshers(effort: Effort, *, added: int) -> Iterator[tuple[Refresher, ...]]:
+def refreshers(effort: Effort, *, added: int) -> tuple[Refresher, ...]:
     """The three, for boosters made with this effort; `added` trees where trees are added."""
-    with TemporaryDirectory(prefix="evertrain-") as scratch:
-        yield XGBoost(), LightGBM(), CatBoost(effort, min(added, MOST_ADDED), scratch)
+    return XGBoost(), LightGBM(), CatBoost(effort, min(added, MOST_ADDED))
 
 
 class XGBoost:
@@ -108,8 +103,7 @@ class LightGBM:
 class CatBoost:
     name: ClassVar[str] = "catboost"
 
-    def __init__(self, effort: Effort, added: int, scratch: str) -> None:
-        self._trees = f"{scratch}/trees"
+    def __init__(self, effort: Effort, added: int) -> None:
         self._parameters = catboost_parameters(effort) | {
             "iterations": added,
             "boost_from_average": False,  # the base has done so
@@ -123,4 +117,4 @@ class CatBoost:
         if not one_sided(labels):
             model = catboost.CatBoost(self._parameters)
             model.fit(catboost.Pool(np.asfortranarray(rows), labels), init_model=base)
-        return CatBoostFitted(model=model, rounds=model.tree_count_, trees=self._trees)
+        return CatBoostFitted(model=model, rounds=model.tree_count_)

@@ -124,14 +124,14 @@ def update(
     recent = _recent(job, candles, base)
     block = recent.block(rows_of_days(candles["at"], job.plan.test_days))
     added = job.plan.added_rounds * (job.updates + 1)
-    with refreshers(base.effort, added=added) as libraries:
-        progress("validating", 0.1)
-        judged = _foretold(recent, block, base, libraries)
-        progress("fitting", 0.5)
-        updated = _updated(recent, len(recent.at), base, libraries)
-        progress("checking", 0.9)
-        model = _model(job, candles, base, recent, updated, _trial(base, recent.at[block], judged))
-        check_packed(model, updated.boosters, recent.features)
+    libraries = refreshers(base.effort, added=added)
+    progress("validating", 0.1)
+    judged = _foretold(recent, block, base, libraries)
+    progress("fitting", 0.5)
+    updated = _updated(recent, len(recent.at), base, libraries)
+    progress("checking", 0.9)
+    model = _model(job, candles, base, recent, updated, _trial(base, recent.at[block], judged))
+    check_packed(model, updated.boosters, recent.features)
     asks = behind(recent, block, base, judged)
     return FitResult(
         artifact=sound_artifact(model),

@@ -1,5 +1,4 @@
 import json
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -30,10 +29,10 @@ def _labels(rows: Matrix) -> np.ndarray:
     return (rows[:, 0] + rows[:, 3] * rows[:, 4] + noise > 0).astype(np.float32)
 
 
-def _fitted(name: str, scratch: PurePath) -> Any:
+def _fitted(name: str) -> Any:
     rows = _rows()
     known = (rows, _labels(rows)[:, None], EFFORT, rows)
-    learners = (XGBoost(*known), LightGBM(*known), CatBoost(*known, str(scratch)))
+    learners = (XGBoost(*known), LightGBM(*known), CatBoost(*known))
     (learner,) = (learner for learner in learners if learner.name == name)
     return learner.study(range(len(rows))).fit(0, rounds=EFFORT.rounds)
 
@@ -46,10 +45,8 @@ def _meeting_thresholds(group: packing.Group) -> Matrix:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_packed_trees_say_what_the_library_says_of_new_rows_and_at_thresholds(
-    name: str, tmp_path: PurePath
-) -> None:
-    fitted = _fitted(name, tmp_path)
+def test_packed_trees_say_what_the_library_says_of_new_rows_and_at_thresholds(name: str) -> None:
+    fitted = _fitted(name)
     group = fitted.packed(DEPTH)
     forest = packing.forest([group], DEPTH)
     forest.check(groups=1, features=8)
@@ -59,17 +56,17 @@ def test_packed_trees_say_what_the_library_says_of_new_rows_and_at_thresholds(
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_shallow_trees_fit_into_deeper_tables(name: str, tmp_path: PurePath) -> None:
-    fitted, rows = _fitted(name, tmp_path), _rows(seed=6)
+def test_shallow_trees_fit_into_deeper_tables(name: str) -> None:
+    fitted, rows = _fitted(name), _rows(seed=6)
     deeper = packing.forest([fitted.packed(DEPTH + 2)], DEPTH + 2)
     packed = sigmoid(deeper.margins(rows)[:, 0])
     np.testing.assert_allclose(packed, fitted.probabilities(rows), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
-def test_trees_deeper_than_their_table_are_unsound(name: str, tmp_path: PurePath) -> None:
+def test_trees_deeper_than_their_table_are_unsound(name: str) -> None:
     with pytest.raises(Unsound, match="deeper than 2"):
-        _fitted(name, tmp_path).packed(2)
+        _fitted(name).packed(2)
 
 
 def test_a_constant_says_the_same_of_every_row() -> None:

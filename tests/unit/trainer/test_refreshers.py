@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -28,16 +26,14 @@ def _labels(rows: Matrix, *, column: int = 0, share: float = 0.5) -> Labels:
 
 def _fitted(labels: Labels, *, rounds: int = ROUNDS) -> dict[str, Booster]:
     everything = range(len(labels))
-    with boosters(_rows(0), labels[:, None], EFFORT, edges=everything) as learners:
-        return {each.name: each.study(everything).fit(0, rounds=rounds) for each in learners}
+    learners = boosters(_rows(0), labels[:, None], EFFORT, edges=everything)
+    return {each.name: each.study(everything).fit(0, rounds=rounds) for each in learners}
 
 
 def _natives(labels: Labels, *, rounds: int = ROUNDS) -> dict[str, bytes]:
     everything = range(len(labels))
-    with boosters(_rows(0), labels[:, None], EFFORT, edges=everything) as learners:
-        return {
-            each.name: each.study(everything).fit(0, rounds=rounds).native() for each in learners
-        }
+    learners = boosters(_rows(0), labels[:, None], EFFORT, edges=everything)
+    return {each.name: each.study(everything).fit(0, rounds=rounds).native() for each in learners}
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +42,8 @@ def natives() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def three() -> Iterator[dict[str, Refresher]]:
-    with refreshers(EFFORT, added=ADDED) as made:
-        yield {each.name: each for each in made}
+def three() -> dict[str, Refresher]:
+    return {each.name: each for each in refreshers(EFFORT, added=ADDED)}
 
 
 def _loss(booster: Booster, rows: Matrix, labels: Labels) -> float:
@@ -98,11 +93,11 @@ def test_only_catboost_gains_trees_and_never_more_than_the_bound(
     added: int, more: int, natives: dict[str, bytes]
 ) -> None:
     recent = _rows(1)
-    with refreshers(EFFORT, added=added) as made:
-        grown = [
-            len(each.refreshed(natives[each.name], recent, _labels(recent)).packed(3).leaf)
-            for each in made
-        ]
+    made = refreshers(EFFORT, added=added)
+    grown = [
+        len(each.refreshed(natives[each.name], recent, _labels(recent)).packed(3).leaf)
+        for each in made
+    ]
     assert grown == [ROUNDS, ROUNDS, ROUNDS + more]
 
 

@@ -1,6 +1,4 @@
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -28,8 +26,8 @@ UNKNOWN_SLOPES: Slopes = {}
 def _validated(known: Sample, slopes: Slopes = UNKNOWN_SLOPES) -> Validation:
     effort = effort_for(len(known.features), rounds=40)
     features, labels = known.features, known.labels
-    with boosters(features, labels, effort, edges=known.folds[0].train) as learners:
-        return validate(known, (*learners, Basic(features, labels)), 40, slopes, lambda part: None)
+    learners = boosters(features, labels, effort, edges=known.folds[0].train)
+    return validate(known, (*learners, Basic(features, labels)), 40, slopes, lambda part: None)
 
 
 def test_nothing_is_learnt_from_the_rows_that_are_judged_by() -> None:
@@ -68,13 +66,11 @@ def test_bins_of_the_validation_know_only_the_first_training_window(
 ) -> None:
     seen: list[range] = []
 
-    @contextmanager
     def watched(
         features: Matrix, labels: LabelTable, effort: Effort, *, edges: range
-    ) -> Iterator[tuple[BoosterLearner, ...]]:
+    ) -> tuple[BoosterLearner, ...]:
         seen.append(edges)
-        with boosters(features, labels, effort, edges=edges) as learners:
-            yield learners
+        return boosters(features, labels, effort, edges=edges)
 
     monkeypatch.setattr(fitting, "boosters", watched)
     fitting.fit(JOB, Inputs(candles=CANDLES.tobytes()), lambda *_: None)
