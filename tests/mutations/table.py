@@ -326,14 +326,14 @@ _SERVING: Final = (
     Mutant(
         guard="packed trees are compared with the library's own before promotion",
         file="services/trainer/fit.py",
-        source="        check_packed(model, fitted, known.features)\n",
+        source="    check_packed(model, fitted, known.features)\n",
         instead="",
         test=f"{_UNIT}/test_fit.py::test_a_booster_that_is_not_packed_exactly_fails_the_job",
     ),
     Mutant(
         guard="packed trees of an update are compared too",
         file=f"{_DOMAIN}/updates.py",
-        source="        check_packed(model, updated.boosters, recent.features)\n",
+        source="    check_packed(model, updated.boosters, recent.features)\n",
         instead="",
         test=f"{_UNIT}/test_updates.py::test_an_update_that_is_not_packed_exactly_fails_the_job",
     ),
