@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from services.trainer.domain import announcements
 from services.trainer.domain.board import Board, Tally, tally
 from services.trainer.domain.plans import plan
+from services.trainer.interruption import RunCancelled
 from shared.contracts.configuration import Configuration
 from shared.contracts.errors import Unavailable
 from shared.contracts.events import Event
@@ -73,6 +74,9 @@ class Foreman:
     async def see_through(self, run: RunRecord) -> Tally:
         """Hand out the jobs and see every one of them end. All of them train on the universe and
         the configuration of now.
+
+        Raises:
+            RunCancelled: a worker has heard of that, and ended its job.
         """
         universe = await self._planner.universe()
         configuration = await self._planner.configuration()
@@ -86,7 +90,10 @@ class Foreman:
                 again = self._hand_out_again(board, batch, orders)
                 async with alongside(again, name=f"orders {run.run_id}"):
                     while not board.ended(batch):
-                        if board.take(await anext(changes)):
+                        job = await anext(changes)
+                        if job.status is Status.CANCELLED:
+                            raise RunCancelled
+                        if board.take(job):
                             await self._outlet.emit(board.progress(batch, self._clock()))
         return board.count
 

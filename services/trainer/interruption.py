@@ -23,6 +23,9 @@ class RunCancelled(Permanent):
 
     code = "cancelled"
 
+    def __init__(self) -> None:
+        super().__init__("the run was cancelled")
+
 
 @asynccontextmanager
 async def unless_cancelled(book: RunBook, run_id: str) -> AsyncIterator[None]:
@@ -32,7 +35,7 @@ async def unless_cancelled(book: RunBook, run_id: str) -> AsyncIterator[None]:
         RunCancelled: that was asked for. If it was before, the body did not run.
         Unavailable: NATS does not answer. The body did not run.
     """
-    reason = RunCancelled("the run was cancelled")
+    reason = RunCancelled()
     if await _asked_for(book, run_id):
         raise reason
     async with unless(_cancellation(book, run_id), reason):

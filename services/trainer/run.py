@@ -58,7 +58,11 @@ class Foreman(Protocol):
     """Who deals with the jobs of a run. Every verb may raise Unavailable."""
 
     async def see_through(self, run: RunRecord) -> Tally:
-        """Hand out the jobs and see every one of them end."""
+        """Hand out the jobs and see every one of them end.
+
+        Raises:
+            RunCancelled: a worker has heard of that, and ended its job.
+        """
 
     async def call_off(self, run_id: str, reason: Problem) -> Tally:
         """See every job end before it is done."""

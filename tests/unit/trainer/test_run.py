@@ -487,6 +487,17 @@ async def test_a_cancelled_run_waits_for_the_workers_to_end_their_jobs() -> None
     assert (house.only_run.status, house.only_run.done) == (Status.CANCELLED, 1)
 
 
+async def test_a_cancelled_run_is_no_success_where_the_workers_hear_of_it_first() -> None:
+    house = House(2, seconds=PATIENCE_S)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.take())
+        await asyncio.sleep(5.5)  # between two looks of the coordinator
+        house.book.cancel("full-1")
+        for job in list(house.book.records.values()):
+            house.book.note(replace(job, status=Status.CANCELLED))
+    assert (house.only_run.status, house.only_run.skipped) == (Status.CANCELLED, 2)
+
+
 async def test_a_worker_that_is_lost_does_not_keep_a_cancelled_run_from_ending() -> None:
     house = House(1, seconds=PATIENCE_S)
     async with asyncio.TaskGroup() as group:
