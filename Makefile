@@ -8,7 +8,7 @@ PYTHON := $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; 
 	$$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,14))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test markets check format bench mutants lock clean
+.PHONY: help run test markets wire check format bench mutants lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,12 +17,18 @@ run: $(VENV)/.run ## set up, then the whole system on real market data, offline
 	@# On a terminal it gets a process group of its own: Ctrl-C is for it, not for make.
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/evertrain up --demo; exit $$?
 
-test: check markets ## set up, lint, types, import contracts and every test
+test: check markets wire ## set up, lint, types, import contracts and every test
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
 # ccxt pins what others use, and nats-py imports its aiohttp into every process: a place of its own.
 markets: $(VENV)-markets/.done ## the real clients of exchanges against servers on this machine
 	@$(VENV)-markets/bin/pytest tests/markets
+
+# Another team's client of NATS. It is no reason to fail: its tests say why they are skipped.
+wire: tests/wire/node_modules/.package-lock.json ## the npm client of NATS, for tests/wire
+tests/wire/node_modules/.package-lock.json: tests/wire/package-lock.json
+	@npm ci --prefix tests/wire --no-audit --no-fund --loglevel=error >&2 \
+		|| echo "npm cannot be had, or cannot install: tests/wire will be skipped." >&2
 
 check: $(VENV)/.dev ## lint, types and import contracts
 	@$(BIN)/ruff check .
@@ -58,7 +64,7 @@ $(VENV)-markets/.done: pyproject.toml requirements/markets.lock | $(BIN)/python
 	@touch $@
 
 clean: ## remove what was set up
-	rm -rf $(VENV) $(VENV)-markets build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-markets tests/wire/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Evertrain needs Python 3.11, 3.12, 3.13 or 3.14 on the PATH." >&2; exit 1; }
