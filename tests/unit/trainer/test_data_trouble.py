@@ -122,7 +122,12 @@ def _run(candles: Candles, mode: Mode = Mode.FULL, base: bytes = b"") -> FitResu
 @pytest.fixture(scope="module")
 def base() -> bytes:
     """Of a full model that knew the first candles, when nothing was wrong with them."""
-    return _run(random_walk(BASE_ROWS)).native
+    return _run(random_walk(480)[:BASE_ROWS]).native
+
+
+@pytest.fixture(scope="module")
+def untroubled() -> FitResult:
+    return _run(random_walk(480))
 
 
 @pytest.mark.parametrize("mode", [Mode.FULL, Mode.INCREMENTAL])
@@ -160,12 +165,13 @@ def test_a_price_beyond_all_proportion_is_a_failure_of_its_kind() -> None:
 
 
 @pytest.mark.parametrize("factor", [1e-10, 1e7])
-def test_a_model_does_not_depend_on_what_a_share_costs(factor: float) -> None:
-    candles = random_walk(480)
-    dear_or_cheap = candles.copy()
+def test_a_model_does_not_depend_on_what_a_share_costs(
+    factor: float, untroubled: FitResult
+) -> None:
+    dear_or_cheap = random_walk(480)
     for name in PRICES:
         dear_or_cheap[name] *= factor
-    for ours, theirs in zip(_run(candles).scores, _run(dear_or_cheap).scores, strict=True):
+    for ours, theirs in zip(untroubled.scores, _run(dear_or_cheap).scores, strict=True):
         assert ours.log_loss == pytest.approx(theirs.log_loss, abs=1e-3)
 
 
@@ -212,12 +218,17 @@ def test_a_symbol_listed_last_week_says_what_it_lacks(rows: int, mode: Mode) -> 
         _run(random_walk(rows), mode)
 
 
-@pytest.mark.parametrize("mode", [Mode.FULL, Mode.INCREMENTAL])
-def test_a_split_changes_nothing_but_the_note(mode: Mode) -> None:
+def test_a_split_changes_nothing_but_the_note(untroubled: FitResult) -> None:
+    split = _run(split_at(random_walk(480), BASE_ROWS + 10, 2.0))
+    assert untroubled.note is None
+    assert split.note == "adjusted for a 2:1 split at 2025-03-06T00:00:00Z"
+    assert split.artifact == untroubled.artifact
+
+
+def test_a_split_since_the_base_changes_nothing_but_the_note_of_an_update(base: bytes) -> None:
     candles = random_walk(480)
-    full = _run(candles[:BASE_ROWS])
-    plain = _run(candles, mode, full.native)
-    split = _run(split_at(candles, BASE_ROWS + 10, 2.0), mode, full.native)
+    plain = _run(candles, Mode.INCREMENTAL, base)
+    split = _run(split_at(candles, BASE_ROWS + 10, 2.0), Mode.INCREMENTAL, base)
     assert plain.note is None
     assert split.note == "adjusted for a 2:1 split at 2025-03-06T00:00:00Z"
     assert split.artifact == plain.artifact
