@@ -164,12 +164,13 @@ async def live_through(connection: Connection, week: Week, schedulers: list[Sche
     """
     points, kills = cycle(POINTS), 0
     for number, (at, name) in enumerate(TICKS):
-        week.now = at
         if ALL_DEAD <= at < BACK:
             for one in schedulers:
                 await one.kill()
+            week.now = at
             await say(connection, name, at)
             continue
+        week.now = at
         if number % 5 == 0:
             for one in schedulers:
                 if not one.alive:
