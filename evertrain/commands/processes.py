@@ -33,7 +33,7 @@ def up(
 
       evertrain up --demo
 
-      evertrain up --data-dir ./data --port 8001
+      DATA_PROVIDER=synthetic evertrain up --data-dir ./data --port 8001
     """
     import os
 
@@ -52,7 +52,7 @@ def up(
 def scheduler() -> None:
     """Run the scheduler alone: it decides what is due, and keeps the candles up to date.
 
-    For example: NATS_URL=nats://nats:4222 evertrain scheduler
+    For example: NATS_URL=nats://nats:4222 DATA_PROVIDER=ccxt:binance evertrain scheduler
     """
     _become("services.scheduler")
 
