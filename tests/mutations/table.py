@@ -493,8 +493,8 @@ _ISOLATION: Final = (
     Mutant(
         guard="a child has the lowest priority",
         file="services/trainer/adapters/forkserver.py",
-        source="    _yield_to_everyone()\n    path",
-        instead="    path",
+        source="    _yield_to_everyone()\n    with",
+        instead="    with",
         test=f"{_POOL}::test_children_yield_to_everything_else_in_their_parents_session",
     ),
     Mutant(

@@ -54,13 +54,14 @@ _REFUSALS: Final = ("bad_alloc", "bad allocation", "cannot allocate memory", "ou
 def main(fd: int, entry: str, memory_mb: int) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
-    _yield_to_everyone()
     path, _, name = entry.partition(":")
     module = importlib.import_module(path)
     function: Entry = getattr(module, name)
     prepare: Prepare = getattr(module, "prepare", lambda: None)
     gc.collect()
     gc.freeze()
+    # Not before the imports: beside busy processes these would take minutes instead of a second.
+    _yield_to_everyone()
     with socket.socket(fileno=fd) as control:
         server = _Server(control, function, prepare, memory_mb)
         with contextlib.suppress(ConnectionError):  # the trainer is gone
