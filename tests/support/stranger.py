@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -86,12 +86,15 @@ class Ear:
 
     async def heard(self, claim: Callable[[Event], bool]) -> Event:
         """The first event of which the claim is true, now or later."""
-        async with asyncio.timeout(_PATIENCE_S), self._more:
-            while True:
-                for _, event in self.events:
-                    if claim(event):
-                        return event
-                await self._more.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S), self._more:
+                while True:
+                    for _, event in self.events:
+                        if claim(event):
+                            return event
+                    await self._more.wait()
+        last = "\n".join(str(event) for _, event in self.events[-10:])
+        raise AssertionError(f"not heard within {_PATIENCE_S} s; the last that was:\n{last}")
 
     def of(self, run_id: str) -> list[Event]:
         return [event for _, event in self.events if event.get("run_id") == run_id]

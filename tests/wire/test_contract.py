@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 SYMBOLS = ["AAPL", "IBM"]
 MODES = ("full", "incremental", "quick")
+ROOT = Path(__file__).parent.parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "operations.md")
 THE_ENDS = ("run.completed", "run.failed", "run.skipped")
 
 
@@ -258,6 +260,22 @@ async def test_a_service_tells_which_questions_it_answers(stranger: Stranger) ->
     (predictor,) = await stranger.records("micro", "info", "predictor")
     subjects = {endpoint["subject"] for endpoint in predictor["endpoints"]}
     assert "evertrain.predictor.get" in subjects
+
+
+async def test_every_question_that_the_documentation_asks_has_someone_who_answers_it(
+    stranger: Stranger,
+) -> None:
+    found = await stranger.records("micro", "info")
+    answered = {endpoint["subject"] for service in found for endpoint in service["endpoints"]}
+    answered |= {f"evertrain.train.{mode}" for mode in ("cycle", *MODES)}
+    asked = {question for page in PAGES for question in documented_questions(page)}
+    assert len(asked) > 3
+    assert asked - answered == set()
+
+
+def documented_questions(page: Path) -> list[str]:
+    command = r'^nats --server "\$\(evertrain nats url\)" req (\S+)'
+    return re.findall(command, page.read_text(), re.MULTILINE)
 
 
 async def test_the_statistics_of_a_service_count_the_questions(stranger: Stranger) -> None:
