@@ -70,8 +70,8 @@ function drawRow(cells, tracked) {
   cells.horizon.title = forecast ? `confidence, and candles ahead` : "";
   cells.age.classList.toggle("stale", Boolean(prediction?.stale));
   cells.model.title = model ? `version ${model.model_version}` : "";
-  put(cells.auc, format.decimal(model?.avg_roc_auc, 3));
-  cells.auc.title = model?.avg_roc_auc_null == null ? "" : `${format.decimal(model.avg_roc_auc_null, 3)} would be chance`;
+  const byChance = model?.avg_roc_auc_null == null ? "" : ` (${model.avg_roc_auc_null.toFixed(3)})`;
+  put(cells.auc, format.decimal(model?.avg_roc_auc, 3) + byChance);
   drawState(cells.state, tracked);
 }
 
