@@ -28,17 +28,16 @@ class RunCancelled(Permanent):
 
 
 @asynccontextmanager
-async def unless_cancelled(book: RunBook, run_id: str) -> AsyncIterator[None]:
+async def unless_cancelled(book: RunBook, run: RunRecord) -> AsyncIterator[None]:
     """Run the body; cancel it within about a second of a request to end the run.
 
     Raises:
-        RunCancelled: that was asked for. If it was before, the body did not run.
-        Unavailable: NATS does not answer. The body did not run.
+        RunCancelled: that was asked for. If the record says so already, the body did not run.
     """
     reason = RunCancelled()
-    if await _asked_for(book, run_id):
+    if _asked_for(run):
         raise reason
-    async with unless(_cancellation(book, run_id), reason):
+    async with unless(_cancellation(book, run.run_id), reason):
         yield
 
 
@@ -46,10 +45,10 @@ async def _cancellation(book: RunBook, run_id: str) -> None:
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)
         with suppress(Unavailable):
-            if await _asked_for(book, run_id):
+            run = await book.run(run_id)
+            if run is not None and _asked_for(run):
                 return
 
 
-async def _asked_for(book: RunBook, run_id: str) -> bool:
-    run = await book.run(run_id)
-    return run is not None and run.cancel_requested_at is not None and not run.status.final
+def _asked_for(run: RunRecord) -> bool:
+    return run.cancel_requested_at is not None and not run.status.final

@@ -148,24 +148,22 @@ class Worker:
             lambda token: codec.encode(self._holder(order, token)),
             policy=self._policy,
         ) as lease:
-            job = await self._wanted(order)
-            if job is not None:
-                await self._do(order, job, lease, attempt)
+            # Read under the lease: no one is about to end the job.
+            run = await self._book.run(order.run_id)
+            job = await self._book.job(order.run_id, order.symbol)
+            if run and job and not (run.status.final or job.status.final):
+                await self._do(order, run, job, lease, attempt)
 
-    async def _wanted(self, order: JobOrder) -> JobRecord | None:
-        """The job, read under the lease so that no one is about to end it; None if it is over."""
-        run = await self._book.run(order.run_id)
-        job = await self._book.job(order.run_id, order.symbol)
-        return job if run and job and not (run.status.final or job.status.final) else None
-
-    async def _do(self, order: JobOrder, job: JobRecord, lease: Lease, attempt: int) -> None:
+    async def _do(
+        self, order: JobOrder, run: RunRecord, job: JobRecord, lease: Lease, attempt: int
+    ) -> None:
         try:
             if attempt > _MOST_ATTEMPTS:
                 raise WorkerLost(
                     f"{attempt - 1} tries, and no trainer lived to tell how one ended: "
                     "the last lines of their logs may say what ended them"
                 )
-            async with unless_cancelled(self._book, order.run_id):
+            async with unless_cancelled(self._book, run):
                 job = await self._start(job)
                 live = await self._registry.live_model(order.symbol)
                 result = await self._fit(order, job, live)

@@ -173,7 +173,7 @@ class Coordinator:
         if (reason := await self._needless(run)) is not None:
             return await self._skip(run, reason, None)
         async with AsyncExitStack() as to_the_end:
-            async with unless_cancelled(self._book, run.run_id):
+            async with unless_cancelled(self._book, run):
                 await to_the_end.enter_async_context(self._lock(run))
                 run = await self._book.run(run.run_id) or run
                 if run.status.final:
