@@ -17,7 +17,7 @@ from shared.model.blend import MIN_SLOPE, Blend
 from shared.model.odds import logit, sigmoid
 
 Vector = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.bool_]
+Flags = npt.NDArray[np.bool_]
 
 #: The prior of the weights: as if every learner had already been the right one this often.
 _VOTES: Final = 2.0
@@ -56,7 +56,7 @@ def blended(
     return Blend(weights=weights, slope=slope, intercept=intercept)
 
 
-def mixture(said: Vector, risen: Labels, horizon: Horizon) -> Vector:
+def mixture(said: Vector, risen: Flags, horizon: Horizon) -> Vector:
     """The weights, all positive, of the mixture of learners under which the truth was likeliest:
     [rows, learners] -> [learners].
 
@@ -82,7 +82,7 @@ def mixture(said: Vector, risen: Labels, horizon: Horizon) -> Vector:
 
 
 def calibration(
-    margins: Vector, risen: Labels, horizon: Horizon, expected: Slope = UNKNOWN
+    margins: Vector, risen: Flags, horizon: Horizon, expected: Slope = UNKNOWN
 ) -> tuple[float, float]:
     """Platt's slope and intercept for log-odds, drawn towards the expected slope and 0 by a normal
     prior.
@@ -113,7 +113,7 @@ def own_slopes(
     )
 
 
-def own_slope(margins: Vector, risen: Labels, horizon: Horizon) -> Slope | None:
+def own_slope(margins: Vector, risen: Flags, horizon: Horizon) -> Slope | None:
     """The posterior without its prior: Laplace's approximation where it is highest, whatever the
     intercept.
     """
@@ -131,7 +131,7 @@ _INTERCEPT: Final = np.array([False, True])
 
 
 def _posterior(
-    margins: Vector, risen: Labels, horizon: Horizon, slope: Slope, *, free: Labels
+    margins: Vector, risen: Flags, horizon: Horizon, slope: Slope, *, free: Flags
 ) -> tuple[Vector, Vector]:
     """The likeliest slope and intercept, and the precision around them [2, 2]: by Newton's method
     from where it is flat. What is not free stays at the least slope.

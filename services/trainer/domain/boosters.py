@@ -37,6 +37,9 @@ from services.trainer.domain.patience import PATIENCE, Patience
 from shared.model.features import Matrix
 from shared.model.odds import sigmoid
 
+#: An object of a library: none of the three has types.
+Untyped = Any
+
 #: Fewer rows of the rarer class than this teach a booster nothing but accidents.
 MIN_MINORITY: Final = 5
 
@@ -191,15 +194,15 @@ class XGBoost:
             parameters=self._parameters,
         )
 
-    def _binned(self, rows: Matrix, edges: Any) -> Any:  # noqa: ANN401, the library has no types
+    def _binned(self, rows: Matrix, edges: Untyped) -> Untyped:
         return xgboost.QuantileDMatrix(rows, max_bin=self._bins, nthread=1, ref=edges)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XGBoostStudy:
-    train: Any
+    train: Untyped
     train_labels: LabelTable
-    valid: Any
+    valid: Untyped
     valid_labels: LabelTable | None
     parameters: dict[str, Any]
 
@@ -223,12 +226,12 @@ class XGBoostStudy:
         return XGBoostFitted(booster=booster, rounds=patience.best)
 
 
-def boost(booster: Any, number: int, rows: Any) -> None:  # noqa: ANN401, as above
+def boost(booster: Untyped, number: int, rows: Untyped) -> None:
     """One round more."""
     _done(_XGBOOST.XGBoosterUpdateOneIter(booster.handle, number, rows.handle))
 
 
-def _loss(booster: Any, number: int, rows: Any) -> float:  # noqa: ANN401, as above
+def _loss(booster: Untyped, number: int, rows: Untyped) -> float:
     """The log loss by now, which the library says at the end of a line for people to read."""
     line = ctypes.c_char_p()
     _done(
@@ -251,7 +254,7 @@ def _done(status: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XGBoostFitted:
-    booster: Any
+    booster: Untyped
     rounds: int
 
     def probabilities(self, rows: Matrix) -> Probabilities:
@@ -302,12 +305,12 @@ class LightGBM:
             parameters=self._parameters,
         )
 
-    def _cut(self, rows: range) -> Any:  # noqa: ANN401, as above
+    def _cut(self, rows: range) -> Untyped:
         if len(rows) == len(self._features):
             return self._rows
         return self._rows.subset(np.array(rows), self._parameters).construct()
 
-    def _binned(self, rows: Matrix, edges: Any) -> Any:  # noqa: ANN401, the library has no types
+    def _binned(self, rows: Matrix, edges: Untyped) -> Untyped:
         labels = np.zeros(len(rows), np.float32)
         binned = lightgbm.Dataset(rows, labels, params=self._parameters, reference=edges)
         return binned.construct()
@@ -315,9 +318,9 @@ class LightGBM:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightGBMStudy:
-    train: Any
+    train: Untyped
     train_labels: LabelTable
-    valid: Any
+    valid: Untyped
     valid_labels: LabelTable | None
     parameters: dict[str, Any]
 
@@ -341,7 +344,7 @@ class LightGBMStudy:
         return LightGBMFitted(booster=booster, rounds=max(patience.best, 1), average=average)
 
 
-def _set(binned: Any, labels: Labels, average: float) -> None:  # noqa: ANN401, as above
+def _set(binned: Untyped, labels: Labels, average: float) -> None:
     """The labels, and where boosting begins. Left to itself the library hides the average in its
     first tree, which then counts for more than the others when leaves are refreshed.
     """
@@ -353,7 +356,7 @@ def _set(binned: Any, labels: Labels, average: float) -> None:  # noqa: ANN401, 
 class LightGBMFitted:
     """`average` is the log-odds that the trees add to."""
 
-    booster: Any
+    booster: Untyped
     rounds: int
     average: float
 
@@ -414,7 +417,7 @@ def _file() -> Iterator[tuple[IO[bytes], str]]:
         yield file, f"/dev/fd/{file.fileno()}"
 
 
-def _quantised(columns: Matrix, labels: Labels | None, how: dict[str, Any]) -> Any:  # noqa: ANN401
+def _quantised(columns: Matrix, labels: Labels | None, how: dict[str, Any]) -> Untyped:
     """Not by the public `quantize`, which hands on no thread count, and starts as many threads as
     there are processors for a millisecond's work.
     """
@@ -427,7 +430,7 @@ def _quantised(columns: Matrix, labels: Labels | None, how: dict[str, Any]) -> A
 class CatBoostStudy:
     """`pools` are all rows, for each horizon: a pool's labels cannot be changed."""
 
-    pools: list[Any]
+    pools: list[Untyped]
     train: range
     valid: range | None
     labels: LabelTable
@@ -449,7 +452,7 @@ class CatBoostStudy:
             )
         return CatBoostFitted(model=model, rounds=model.tree_count_)
 
-    def _cut(self, column: int, rows: range) -> Any:  # noqa: ANN401, the library has no types
+    def _cut(self, column: int, rows: range) -> Untyped:
         pool = self.pools[column]
         if len(rows) == pool.num_row():
             return pool
@@ -459,7 +462,7 @@ class CatBoostStudy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatBoostFitted:
-    model: Any
+    model: Untyped
     rounds: int
 
     def probabilities(self, rows: Matrix) -> Probabilities:

@@ -68,8 +68,8 @@ class BoosterStudy(Study, Protocol):
 
 
 class Learner(Protocol):
-    """It is made with features and labels, [rows, horizons], of which it learns when it is told
-    which rows.
+    """Made with the features and labels of all rows of a job; a study says which of them it may
+    learn from.
     """
 
     name: ClassVar[str]

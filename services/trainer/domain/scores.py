@@ -80,7 +80,7 @@ def interval(area: float, labels: Vector, probabilities: Vector) -> tuple[float,
     worth = independent_rows(labels, probabilities)
     share = float(labels.mean(dtype=np.float64))
     ups, downs = max(worth * share, 1.0), max(worth * (1.0 - share), 1.0)
-    least = 0.5 / (ups * downs + 1.0)
+    least = 0.5 / (ups * downs + 1.0)  # half a pair: 0 and 1 have no log-odds
     area = min(max(area, least), 1.0 - least)
     two_ups, two_downs = area / (2.0 - area), 2.0 * area**2 / (1.0 + area)
     variance = (

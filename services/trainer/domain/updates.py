@@ -3,7 +3,7 @@
     |----------- recent -----------|purge|-- block --|      judged on: fitted without the block
           |----------- recent -------------------|purge|    served: up to the last label
 
-It costs a sixth of a full training, because nothing is searched for: trees, rounds, weights and
+It costs a fraction of a full training, because nothing is searched for: trees, rounds, weights and
 calibration are those of the full model, the base. So it can only be as good as the base is fit for
 the market; when it is not any more, the update says that it is time for a full training.
 """
@@ -21,7 +21,7 @@ from services.trainer.domain.chance import chance
 from services.trainer.domain.evidence import MIN_BLOCKS, lower_bound
 from services.trainer.domain.jobs import FitJob, FitResult, Progress
 from services.trainer.domain.labels import returns_ahead, rises
-from services.trainer.domain.learners import Booster, Fitted, Labels, Refresher
+from services.trainer.domain.learners import Booster, Fitted, LabelTable, Refresher
 from services.trainer.domain.natives import Base, decode_base
 from services.trainer.domain.outlooks import outlook
 from services.trainer.domain.refreshers import refreshers
@@ -55,7 +55,7 @@ class Recent:
 
     at: npt.NDArray[np.int64]
     features: Matrix
-    labels: Labels
+    labels: LabelTable
     horizons: tuple[Horizon, ...]
     window: int
     unseen: int
@@ -158,11 +158,11 @@ def behind(recent: Recent, block: slice, base: Base, p_up: Foretold) -> str | No
     kept = [horizon for horizon in recent.horizons if len(p_up) >= MIN_BLOCKS * horizon]
     if not kept:
         return None
-    truth, ours = recent.labels[block], slice(len(kept))
-    loss = surprise(truth, p_up)[:, ours].mean(axis=1)
+    truth, near = recent.labels[block], slice(len(kept))
+    loss = surprise(truth, p_up)[:, near].mean(axis=1)
     base_says = probabilities(base.model, recent.features[block]).p_up
-    base_loss = surprise(truth, base_says)[:, ours].mean(axis=1)
-    promised = np.mean([s.log_loss for s in base.scores if s.learner == ENSEMBLE][ours])
+    base_loss = surprise(truth, base_says)[:, near].mean(axis=1)
+    promised = np.mean([s.log_loss for s in base.scores if s.learner == ENSEMBLE][near])
     for against, name in ((base_loss, "its base does"), (promised, "its base's validation did")):
         low = lower_bound(loss - against, kept[-1])
         if low is not None and low > MARGIN:
@@ -179,7 +179,9 @@ def _newer(candles: Candles, card: Card) -> int:
 
 
 def _recent(job: FitJob, candles: Candles, base: Base) -> Recent:
-    """With as many rows before the newer ones as a fit without those needs."""
+    """The rows that the base has not seen, and before them a whole window and what its labels need,
+    so that an update can be judged that was made without the newer ones.
+    """
     horizons, unseen = base.model.card.horizons, _newer(candles, base.model.card)
     rows = min(job.plan.recent_rows + unseen + horizons[-1], len(candles) - WARMUP)
     newest = candles[-(rows + WARMUP) :]
