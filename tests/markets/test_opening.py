@@ -1,10 +1,13 @@
 """The settings that need a client of a market."""
 
+import subprocess
+import sys
+
 import pytest
 
 from shared.contracts.errors import InvalidSetting
 from shared.contracts.terms import Timeframe
-from shared.market.providers.catalogue import open_provider
+from shared.market.providers.catalogue import open_provider, require_available
 
 pytestmark = pytest.mark.usefixtures("clients")
 
@@ -36,3 +39,24 @@ async def test_a_wrong_setting_says_what_is_available(
     with pytest.raises(InvalidSetting, match=said):
         async with open_provider(name, timeframe=timeframe):
             pass
+
+
+def test_every_exchange_that_ccxt_has_may_be_chosen() -> None:
+    ccxt = pytest.importorskip("ccxt.async_support")
+    for exchange in ccxt.exchanges:
+        require_available(f"ccxt:{exchange}", Timeframe.D1)
+
+
+def test_an_exchange_that_is_not_there_is_refused_without_importing_all_the_others() -> None:
+    code = (
+        "import sys\n"
+        "from shared.contracts.errors import InvalidSetting\n"
+        "from shared.contracts.terms import Timeframe\n"
+        "from shared.market.providers.catalogue import require_available\n"
+        "try:\n"
+        "    require_available('ccxt:mtgox', Timeframe.D1)\n"
+        "except InvalidSetting as exc:\n"
+        "    print('no such exchange' in str(exc), 'ccxt' in sys.modules)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["True", "False"]

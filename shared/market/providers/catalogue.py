@@ -12,7 +12,7 @@ from typing import Final
 from shared.contracts.errors import InvalidSetting
 from shared.contracts.terms import Timeframe
 from shared.market.providers import replay, synthetic
-from shared.market.providers.files import open_files
+from shared.market.providers.files import directory, open_files
 from shared.market.providers.provider import Provider
 from shared.runtime.clock import Clock, utc_now
 
@@ -73,15 +73,15 @@ def require_available(name: str, timeframe: Timeframe) -> None:
     """Refuse what can be seen to be wrong without opening anything.
 
     Raises:
-        InvalidSetting: no such provider or exchange, its library is not installed, or it is known
-            to lack the timeframe.
+        InvalidSetting: no such provider, exchange or directory, its library is not installed, or
+            it is known to lack the timeframe.
     """
     kind, _, detail = name.partition(":")
     match kind:
         case "replay" if not detail:
             pass
         case "files" if detail:
-            pass
+            directory(Path(detail))
         case "synthetic":
             _count(name, detail)
         case "ccxt" if detail:

@@ -59,9 +59,7 @@ async def open_files(folder: Path, *, clock: Clock) -> AsyncIterator["Files"]:
     Raises:
         InvalidSetting: there is no such directory.
     """
-    present = await asyncio.to_thread(folder.expanduser)
-    if not await asyncio.to_thread(present.is_dir):
-        raise InvalidSetting(f"DATA_PROVIDER=files:{folder}: there is no such directory")
+    present = await asyncio.to_thread(directory, folder)
     kept = await asyncio.to_thread(TemporaryDirectory, prefix="evertrain-candles-")
     try:
         files = Files(present, Path(kept.name), clock)
@@ -69,6 +67,14 @@ async def open_files(folder: Path, *, clock: Clock) -> AsyncIterator["Files"]:
         yield files
     finally:
         await asyncio.to_thread(kept.cleanup)
+
+
+def directory(folder: Path) -> Path:
+    """Where it is. Raises InvalidSetting: it is not there."""
+    present = folder.expanduser()
+    if not present.is_dir():
+        raise InvalidSetting(f"DATA_PROVIDER=files:{folder}: there is no such directory")
+    return present
 
 
 class Files:

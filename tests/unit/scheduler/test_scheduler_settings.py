@@ -83,6 +83,7 @@ def test_the_symbols_of_the_environment_are_the_universe_and_no_limit_of_the_cyc
     [
         ("DATA_PROVIDER", "mtgox"),
         ("DATA_PROVIDER", "synthetic:0"),
+        ("DATA_PROVIDER", "files:/does/not/exist"),
         ("TIMEFRAME", "2h"),
         ("HORIZONS", "0"),
         ("HORIZONS", "1,x"),
