@@ -88,6 +88,7 @@ def show_status(status: TrainingStatus, out: Console, now: datetime) -> None:
         "next run": moment(status.next_run_at),
         "training now": _current(status.current_run),
         "lock": f"{status.lock.run_id} on {status.lock.holder}" if status.lock else "free",
+        "ticks missed": f"{status.missed_ticks} in 30 days",
         "last run": _last(status.last_run, now),
         "models": f"{covered.fresh} fresh, {covered.stale} stale, {covered.missing} missing",
         "jobs that succeed": "-"
@@ -103,14 +104,7 @@ def show_configuration(report: ConfigurationReport, out: Console) -> None:
     out.print(f"revision {report.revision}, {_origin(report)}")
     if report.history:
         changes = (
-            (
-                one.revision,
-                moment(one.at),
-                one.by,
-                change.setting,
-                _text(change.old),
-                _text(change.new),
-            )
+            (one.revision, moment(one.at), one.by, *_cells(change))
             for one in report.history
             for change in one.changes
         )

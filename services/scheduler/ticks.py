@@ -101,6 +101,8 @@ class Ticks:
         self._actions = actions
         self._clock = clock
         self._in_force: tuple[InForce, ...] = ()
+        #: The instant of each schedule that was last told to be missed: each review finds it again.
+        self._told: dict[str, datetime] = {}
 
     def obey(self, schedules: tuple[InForce, ...]) -> None:
         """These are the schedules in force from now on; they are reviewed in their order."""
@@ -140,9 +142,14 @@ class Ticks:
             return
         late = self._clock() - due
         if late > one.schedule.patience(due):
-            log.warning("tick missed", extra={"tick": _name(one.schedule, due), "late": str(late)})
+            self._tell_missed(one.schedule, due, late)
             return
         await self._act(tick or await self._noted(one, due))
+
+    def _tell_missed(self, schedule: Schedule, due: datetime, late: timedelta) -> None:
+        if self._told.get(schedule.name) != due:
+            self._told[schedule.name] = due
+            log.warning("tick missed", extra={"tick": _name(schedule, due), "late": str(late)})
 
     async def _noted(self, one: InForce, due: datetime) -> TickRecord:
         """The record of the instant, ours or of another who was quicker."""

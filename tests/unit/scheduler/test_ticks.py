@@ -152,6 +152,16 @@ async def test_what_is_too_old_is_not_caught_up_but_counted_with_the_next() -> N
     assert scheduler.ledger.records["full", midnight + DAY].missed == 1
 
 
+async def test_what_was_missed_is_told_once_however_often_it_is_looked_at(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler = Scheduler(Schedule(name="full", cron="0 0 * * *"))
+    for minutes in (0, 15, 30):
+        await scheduler.tick(REVIEW, BEGIN + HOUR + minutes * MINUTE)
+    assert [record.message for record in caplog.records] == ["tick missed"]
+    assert not scheduler.acted
+
+
 async def test_what_was_missed_is_counted_no_further_than_the_ledger_remembers() -> None:
     scheduler = Scheduler(CYCLE, Schedule(name="full", cron="0 12 * * *"))
     await scheduler.tick("full", BEGIN)
