@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 
 from services.scheduler import automation, roster
 from services.scheduler.adapters.audience import Audience
-from services.scheduler.adapters.decisions import CandleTicks, StoredRecord
+from services.scheduler.adapters.decisions import StoredRecord
 from services.scheduler.adapters.ledger import MissedTicks, TickLedger
-from services.scheduler.adapters.outlet import TrainingRequests
+from services.scheduler.adapters.outlet import CandleTicks, TrainingRequests
 from services.scheduler.adapters.predictions import Predictors
 from services.scheduler.adapters.progress import ProgressMirror
 from services.scheduler.adapters.registry import RegistryMirror
@@ -80,6 +81,7 @@ async def main(env: Environment) -> None:
             open_provider(
                 settings.provider,
                 timeframe=settings.timeframe,
+                # Asked for with each new symbol, long after there are decisions.
                 history=lambda: rows_to_read(settings.timeframe, decisions.configured.days_back),
                 resume_after_ms=await _newest_candle(store),
             )
@@ -102,10 +104,7 @@ async def main(env: Environment) -> None:
         market = Market(provider, store, publisher, utc_now)
         requests = TrainingRequests(publisher)
         predictors, missed = Predictors(connection), MissedTicks(connection)
-        actions = {str(mode): training(mode, requests) for mode in Mode}
-        actions[PREGENERATION] = pregenerating(predictors, settings.pregenerate_ttl_hours)
-        regeneration = Regeneration(predictors, utc_now)
-        ticks = Ticks(TickLedger(connection), actions, utc_now)
+
         answers = Answers(
             decisions=decisions,
             models=registry.models,
@@ -132,62 +131,27 @@ async def main(env: Environment) -> None:
             candles=CandleTicks(publisher),
             listed=settings.symbols,
         )
-        endpoints = (
-            Endpoint(name="plan", request=PlanRequest, handler=answers.plan),
-            Endpoint(name="status", request=TrainingStatusRequest, handler=answers.status),
-            Endpoint(name="cancel", request=CancelRequest, handler=cancellation.cancel),
-            Endpoint(name="runs", request=RunsRequest, handler=answers.runs),
-            Endpoint(name="jobs", request=JobsRequest, handler=answers.jobs),
-            Endpoint(name="candles", request=CandlesRequest, handler=answers.candles),
-            Endpoint(name="start", request=StartRequest, handler=control.start),
-            Endpoint(name="stop", request=StopRequest, handler=control.stop),
-            Endpoint(name="config", request=ConfigurationRequest, handler=control.report),
-            Endpoint(name="configure", request=ConfigureRequest, handler=control.configure),
-            Endpoint(name="universe", request=UniverseRequest, handler=choice.universe),
-            Endpoint(name="choose", request=ChooseSymbolsRequest, handler=choice.choose),
-        )
+        endpoints = _endpoints(answers, cancellation, control, choice)
+
+        actions = {str(mode): training(mode, requests) for mode in Mode}
+        actions[PREGENERATION] = pregenerating(predictors, settings.pregenerate_ttl_hours)
+        ticks = Ticks(TickLedger(connection), actions, utc_now)
+        regeneration = Regeneration(predictors, utc_now)
         reporter = Reporter("scheduler", VERSION)
-
-        async def on_tick(delivery: Delivery) -> None:
-            await ticks.on_tick(delivery.subject.rpartition(".")[2], delivery.stored_at)
-
-        async def on_candle_tick(delivery: Delivery) -> None:
-            await market.update(decisions.universe)
-
-        training_ticks = Work(
-            stream=subjects.CLOCK,
-            durable="training-ticks",
-            filters=tuple(subjects.tick(name) for name in (REVIEW, *actions)),
-            handler=on_tick,
-        )
-        candle_ticks = Work(
-            stream=subjects.CLOCK,
-            durable="candle-ticks",
-            filters=(subjects.tick(CANDLES),),
-            handler=on_candle_tick,
-            in_flight=1,
-        )
-
-        async def first_update() -> None:
-            """Fetch the candles that are there, and begin with symbols that have no model."""
-            await market.update(decisions.universe)
-            await registry.complete.wait()
-            missing = tuple(s for s in decisions.universe.symbols if s not in registry.models)
-            if settings.quick_start and missing and not await view.unfinished():
-                await requests.request(Mode.QUICK, _first_request(missing))
-
-        async def take_candle_ticks(stop: asyncio.Event) -> None:
-            await first_update()
-            await consume(connection, publisher, candle_ticks, stop)
-
-        names = (CANDLES, REVIEW, *actions)
 
         async def put_in_force() -> None:
             wanted = schedules(decisions.configured, candle_minutes=settings.candle_minutes)
-            ticks.obey(await install(connection, wanted, names=names))
+            ticks.obey(await install(connection, wanted, names=actions))
 
         async def follow_configuration() -> None:
             await automation.keep_schedules(configurations.changes(), decisions, put_in_force)
+
+        async def take_candle_ticks(stop: asyncio.Event) -> None:
+            await market.update(decisions.universe)
+            if settings.quick_start:
+                await registry.complete.wait()
+                await _train_what_has_no_model(decisions.universe, registry, view, requests)
+            await consume(connection, publisher, _candle_ticks(market, decisions), stop)
 
         await put_in_force()
         await ticks.review()
@@ -203,13 +167,57 @@ async def main(env: Environment) -> None:
             *_file_followers(settings, choice),
             partial(progress.follow, connection),
             endless(missed.follow),
-            partial(consume, connection, publisher, training_ticks),
+            partial(consume, connection, publisher, _training_ticks(ticks, actions)),
             partial(consume, connection, publisher, _ended_runs(regeneration)),
             take_candle_ticks,
             partial(serve, connection, "scheduler", VERSION, endpoints),
             partial(reporter.report_itself, connection),
             grace=5,
         )
+
+
+def _endpoints(
+    answers: Answers, cancellation: Cancellation, control: Automation, choice: Roster
+) -> tuple[Endpoint, ...]:
+    return (
+        Endpoint(name="plan", request=PlanRequest, handler=answers.plan),
+        Endpoint(name="status", request=TrainingStatusRequest, handler=answers.status),
+        Endpoint(name="runs", request=RunsRequest, handler=answers.runs),
+        Endpoint(name="jobs", request=JobsRequest, handler=answers.jobs),
+        Endpoint(name="candles", request=CandlesRequest, handler=answers.candles),
+        Endpoint(name="cancel", request=CancelRequest, handler=cancellation.cancel),
+        Endpoint(name="start", request=StartRequest, handler=control.start),
+        Endpoint(name="stop", request=StopRequest, handler=control.stop),
+        Endpoint(name="config", request=ConfigurationRequest, handler=control.report),
+        Endpoint(name="configure", request=ConfigureRequest, handler=control.configure),
+        Endpoint(name="universe", request=UniverseRequest, handler=choice.universe),
+        Endpoint(name="choose", request=ChooseSymbolsRequest, handler=choice.choose),
+    )
+
+
+def _training_ticks(ticks: Ticks, actions: Iterable[str]) -> Work:
+    async def on_tick(delivery: Delivery) -> None:
+        await ticks.on_tick(delivery.subject.rpartition(".")[2], delivery.stored_at)
+
+    return Work(
+        stream=subjects.CLOCK,
+        durable="training-ticks",
+        filters=tuple(subjects.tick(name) for name in (REVIEW, *actions)),
+        handler=on_tick,
+    )
+
+
+def _candle_ticks(market: Market, decisions: Decisions) -> Work:
+    async def on_tick(delivery: Delivery) -> None:
+        await market.update(decisions.universe)
+
+    return Work(
+        stream=subjects.CLOCK,
+        durable="candle-ticks",
+        filters=(subjects.tick(CANDLES),),
+        handler=on_tick,
+        in_flight=1,
+    )
 
 
 def _ended_runs(regeneration: Regeneration) -> Work:
@@ -222,6 +230,23 @@ def _ended_runs(regeneration: Regeneration) -> Work:
         filters=(subjects.RUN_COMPLETED,),
         handler=on_run_completed,
     )
+
+
+def _file_followers(settings: Settings, choice: Roster) -> tuple[Worker, ...]:
+    if settings.symbols_file is None or settings.symbols is None:
+        return ()
+    return (endless(partial(choice.follow, SymbolsFile(settings.symbols_file, settings.symbols))),)
+
+
+async def _train_what_has_no_model(
+    universe: Universe, registry: RegistryMirror, view: RunView, requests: TrainingRequests
+) -> None:
+    """Unless a run is there already, which a restart finds."""
+    missing = tuple(symbol for symbol in universe.symbols if symbol not in registry.models)
+    if missing and not await view.unfinished():
+        name = f"first-{uuid.uuid4().hex[:8]}"
+        first = TrainRequest(symbols=missing, source=Source.AUTOMATION, request_id=name)
+        await requests.request(Mode.QUICK, first)
 
 
 async def _newest_candle(store: CandleStore) -> int | None:
@@ -244,17 +269,6 @@ def _warn_of_an_empty(universe: Universe) -> None:
     """An exchange has more symbols than anyone would train, so it offers none by itself."""
     if not universe.symbols:
         log.warning("no symbols: set SYMBOLS, or choose some with `evertrain symbols add`")
-
-
-def _file_followers(settings: Settings, choice: Roster) -> tuple[Worker, ...]:
-    if settings.symbols_file is None or settings.symbols is None:
-        return ()
-    return (endless(partial(choice.follow, SymbolsFile(settings.symbols_file, settings.symbols))),)
-
-
-def _first_request(symbols: tuple[Symbol, ...]) -> TrainRequest:
-    name = f"first-{uuid.uuid4().hex[:8]}"
-    return TrainRequest(symbols=symbols, source=Source.AUTOMATION, request_id=name)
 
 
 if __name__ == "__main__":

@@ -166,7 +166,10 @@ class Automation:
     async def _change(
         self, change: Callable[[Configured], Configured], *, by: Door, request_id: str | None
     ) -> Configured:
-        """The configuration after `change`, which is stored unless it changes nothing."""
+        """The configuration after `change`, which is stored unless it changes nothing. What a named
+        request leaves as it is becomes a revision too, by which a late repeat of it is known; but
+        not what `change` hands back untouched.
+        """
         while True:
             stored = await self._configurations.read()
             now = stored.record if stored else self._decisions.configured
@@ -192,8 +195,8 @@ class Automation:
         """
         if request_id is None:
             return False
-        *earlier, _ = [one.request_id for one in await self._configurations.history()] or [None]
-        return request_id in earlier
+        carried_out = [one.request_id for one in await self._configurations.history()]
+        return request_id in carried_out[:-1]
 
     async def _already_running(self) -> Started:
         unfinished = await self._runs.unfinished()

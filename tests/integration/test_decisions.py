@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from nats.js.errors import NotFoundError
 
-from services.scheduler.adapters.decisions import CandleTicks, StoredRecord
+from services.scheduler.adapters.decisions import StoredRecord
+from services.scheduler.adapters.outlet import CandleTicks
 from services.scheduler.adapters.schedules import install
 from services.scheduler.automation import keep_schedules
 from services.scheduler.domain.cadence import CANDLES, PREGENERATION, REVIEW

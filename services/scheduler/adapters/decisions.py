@@ -7,7 +7,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket, Entry
-from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
 from shared.contracts.errors import InvalidSymbol, MalformedMessage
 
@@ -78,16 +77,3 @@ class StoredRecord(Generic[T]):
         async with aclosing(self.changes()) as changes:
             async for record in changes:
                 take(record)
-
-
-class CandleTicks:
-    """A tick out of turn, for whichever scheduler takes the next one."""
-
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
-
-    async def hurry(self, revision: int) -> None:
-        """Have candles fetched at once for this revision of the universe. May raise Unavailable."""
-        await self._publisher.publish(
-            subjects.tick("candles"), b"", message_id=f"candles:universe:{revision}"
-        )
