@@ -52,7 +52,9 @@ def up(
 def scheduler() -> None:
     """Run the scheduler alone: it decides what is due, and keeps the candles up to date.
 
-    For example: NATS_URL=nats://nats:4222 DATA_PROVIDER=ccxt:binance evertrain scheduler
+    For example:
+
+      NATS_URL=nats://nats:4222 DATA_PROVIDER=ccxt:binance evertrain scheduler
     """
     _become("services.scheduler")
 

@@ -366,7 +366,10 @@ def test_help_is_quick_and_imports_nothing_heavy(server: NatsServer) -> None:
     "arguments",
     [[], ["up"], ["train"], ["monitor"], ["predict"], ["top"], ["doctor"], ["scheduler"],
      ["candles", "import"], ["candles", "info"], ["candles", "export"], ["candles", "update"],
-     ["models", "list"], ["models", "show"], ["nats", "url"]],
+     ["models", "list"], ["models", "show"], ["nats", "url"], ["simulate"],
+     ["auto-train", "start"], ["auto-train", "stop"], ["auto-train", "status"],
+     ["auto-train", "config"], ["symbols", "list"], ["symbols", "set"], ["symbols", "add"],
+     ["symbols", "remove"]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help_with_an_example(server: NatsServer, arguments: list[str]) -> None:
