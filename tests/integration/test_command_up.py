@@ -194,7 +194,7 @@ def test_no_command_line_holds_the_password(tmp_path: Path, port: int) -> None:
 def test_a_port_in_use_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        refused = command("up", "--data-dir", str(tmp_path / "data"), "--port", str(port))
+        refused = command("up", "--demo", "--data-dir", str(tmp_path / "data"), "--port", str(port))
     assert refused.returncode == 2
     assert refused.stderr.splitlines() == [
         f"evertrain: cannot listen on 127.0.0.1 port {port} (address already in use): "
@@ -206,7 +206,7 @@ def test_a_port_in_use_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
 def test_a_second_up_on_the_same_directory_is_one_line(tmp_path: Path, port: int) -> None:
     with up(tmp_path, port, trainer=IDLE) as system:
         system.wait_for_line("trainer")
-        refused = command("up", "--data-dir", str(tmp_path), "--port", str(port))
+        refused = command("up", "--demo", "--data-dir", str(tmp_path), "--port", str(port))
     assert refused.returncode == 2
     assert refused.stderr.splitlines() == [
         f"evertrain: another evertrain is running on {tmp_path}: "
@@ -218,7 +218,7 @@ def test_a_setting_that_a_service_would_refuse_is_one_line_and_starts_nothing(
     tmp_path: Path, port: int
 ) -> None:
     data_dir = tmp_path / "data"
-    arguments = ("up", "--data-dir", str(data_dir), "--port", str(port))
+    arguments = ("up", "--demo", "--data-dir", str(data_dir), "--port", str(port))
     refused = command(*arguments, TRAIN_BATCH_SIZE="many")
     assert refused.returncode == 2
     assert refused.stderr.splitlines() == [
