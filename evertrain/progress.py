@@ -58,7 +58,7 @@ class Progress:
 
     @property
     def batches(self) -> int:
-        return -(-self.total // self.run.batch_size) if self.run else 0
+        return self.run.batches if self.run else 0
 
     @property
     def batch(self) -> int:

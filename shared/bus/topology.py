@@ -48,6 +48,13 @@ _STREAMS: Final = (
         duplicate_window=600,
         max_msg_size=1 << 16,
     ),
+    # A copy, because events are kept for a shorter time.
+    api.StreamConfig(
+        name=subjects.REJECTIONS,
+        sources=[api.StreamSource(name=subjects.EVENTS, filter_subject=subjects.SIGNALS_REJECTED)],
+        max_age=30 * _DAY_S,
+        max_bytes=4 << 30,
+    ),
     api.StreamConfig(
         name=subjects.DEAD,
         subjects=["evertrain.dead.*"],
@@ -72,6 +79,9 @@ _BUCKETS: Final = (
     api.KeyValueConfig(bucket=subjects.CONFIG, history=64),
     api.KeyValueConfig(bucket=subjects.TICKS, ttl=30 * _DAY_S),
     api.KeyValueConfig(bucket=subjects.RUNS, ttl=90 * _DAY_S),
+    api.KeyValueConfig(bucket=subjects.PARAMETERS),
+    api.KeyValueConfig(bucket=subjects.SIGNALS),
+    api.KeyValueConfig(bucket=subjects.QUALITY),
 )
 
 

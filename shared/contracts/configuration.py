@@ -26,7 +26,9 @@ Door = Literal["settings", "api", "cli", "nats"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """What the automation does, and how a training is done. Each field is a setting of the same
-    name in capitals, and has its default.
+    name in capitals, and has its default. Those behind `full_training_test_days` are of signals:
+    fees and slippage are of the price and each paid on the way in and on the way out, a stake is of
+    the paper capital (in the quote currency), and so is all that may be open at once.
 
     `enabled` (AUTO_TRAINING_ENABLED) is the continuous cycle, and `symbols` limits it; with None
     it looks after the whole universe. `train_days_back` wins over `train_months_back`.
@@ -54,6 +56,18 @@ class Configuration:
     quick_training_test_days: TestDays = 14
     full_training_min_days: Days = 180
     full_training_test_days: TestDays = 30
+    min_net_profit_pct: Annotated[float, Meta(ge=0, le=100)] = 1.0
+    min_confidence_threshold: Annotated[float, Meta(ge=0.5, le=1)] = 0.50
+    min_accuracy_target: Annotated[float, Meta(ge=0, le=1)] = 0.60
+    auto_leverage: bool = True
+    max_leverage: Annotated[float, Meta(ge=1, le=20)] = 20.0
+    fee_pct: Annotated[float, Meta(ge=0, le=10)] = 0.1
+    slippage_pct: Annotated[float, Meta(ge=0, le=10)] = 0.05
+    funding_pct_per_day: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    signal_cooldown_candles: Annotated[int, Meta(ge=0, le=1000)] = 3
+    paper_capital: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 100_000
+    stake_pct: Annotated[float, Meta(gt=0, le=100)] = 1.0
+    max_exposure_pct: Annotated[float, Meta(gt=0, le=10_000)] = 200.0
 
     @property
     def days_back(self) -> int:

@@ -14,6 +14,7 @@ from shared.contracts.instants import Instant
 from shared.contracts.records import LockHolder, Problem, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Source, Timeframe
+from shared.contracts.trading import Rejection, Signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +224,64 @@ class CandlesUpdated(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRolledBack(_Event):
+    """An earlier model is live again. From the trainer that was asked."""
+
+    type: Literal["model.rolled_back"] = "model.rolled_back"
+    symbol: Symbol
+    model_version: str
+    previous_version: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalOpened(_Event):
+    """A prediction passed every filter. From a predictor."""
+
+    type: Literal["signal.opened"] = "signal.opened"
+    symbol: Symbol
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalClosed(_Event):
+    """A signal reached its take-profit or its stop-loss. From a predictor."""
+
+    type: Literal["signal.closed"] = "signal.closed"
+    symbol: Symbol
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalExpired(_Event):
+    """A signal ended with its time, or was never entered. From a predictor."""
+
+    type: Literal["signal.expired"] = "signal.expired"
+    symbol: Symbol
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRejected(_Event):
+    """A prediction did not pass a filter. From a predictor; kept for 30 days."""
+
+    type: Literal["signal.rejected"] = "signal.rejected"
+    symbol: Symbol
+    rejection: Rejection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftDetected(_Event):
+    """The market of a symbol is not what its live model has learned. From a scheduler."""
+
+    type: Literal["drift.detected"] = "drift.detected"
+    symbol: Symbol
+    model_version: str | None
+    note: str
+    training_run_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRefused(_Event):
     """A message was parked in EVERTRAIN_DEAD because it can never be handled."""
 
@@ -247,6 +306,12 @@ Event = (
     | ModelRefused
     | PredictionUpdated
     | CandlesUpdated
+    | ModelRolledBack
+    | SignalOpened
+    | SignalClosed
+    | SignalExpired
+    | SignalRejected
+    | DriftDetected
     | RequestRefused
 )
 

@@ -136,6 +136,11 @@ class RunRecord:
     def total(self) -> int:
         return len(self.symbols)
 
+    @property
+    def batches(self) -> int:
+        """The last one may be smaller than `batch_size`."""
+        return -(-self.total // self.batch_size)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
@@ -313,7 +318,8 @@ class Forecast:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """The newest forecasts of one symbol. KV `evertrain_predictions`, key `<symbol>`; owner:
-    predictor.
+    predictor. `close` is that of the candle at `candle_at`, and `atr_pct` the average true range
+    over the 14 candles that end with it, in percent of it.
     """
 
     symbol: Symbol
@@ -326,6 +332,8 @@ class Prediction:
     cache: Literal["memory", "disk", "miss"] = "memory"
     stale: bool = False
     stale_reason: str | None = None
+    close: float | None = None
+    atr_pct: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

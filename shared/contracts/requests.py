@@ -14,6 +14,7 @@ from shared.contracts.instants import Instant
 from shared.contracts.records import TrainingPlan
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Source, Status, Timeframe
+from shared.contracts.trading import SignalStatus
 
 RunId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -193,3 +194,90 @@ class ChooseSymbolsRequest:
     add: tuple[Symbol, ...] = ()
     remove: tuple[Symbol, ...] = ()
     revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRequest:
+    """`evertrain.predictor.cache`: what is cached, and how well that serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearCacheRequest:
+    """`evertrain.predictor.clear`: forget what is cached of these symbols, or of all."""
+
+    symbols: tuple[Symbol, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalsRequest:
+    """`evertrain.predictor.signals`: newest first; with `id`, that one alone."""
+
+    id: str | None = None
+    symbol: Symbol | None = None
+    status: SignalStatus | None = None
+    limit: Limit = 100
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectionsRequest:
+    """`evertrain.predictor.rejected`: those of the last hours, newest first."""
+
+    hours: Annotated[float, Meta(gt=0, le=720)] = 24.0
+    symbol: Symbol | None = None
+    reason: str | None = None
+    limit: Limit = 100
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfitRequest:
+    """`evertrain.predictor.pnl`"""
+
+    days: Annotated[int, Meta(ge=1, le=3650)] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureRequest:
+    """`evertrain.predictor.exposure`"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackRequest:
+    """`evertrain.trainer.rollback`: let an earlier model of the symbol live again, the last one
+    before the live one or the named one. The same `request_id` is carried out once.
+    """
+
+    symbol: Symbol
+    version: str | None = None
+    request_id: RunId | None = None
+    by: Door = "nats"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupRequest:
+    """`evertrain.trainer.cleanup`: delete artifacts that nothing needs any more."""
+
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureDriftRequest:
+    """`evertrain.trainer.drift`: how far the candles of one symbol are from those that its live
+    model was trained on.
+    """
+
+    symbol: Symbol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckDriftRequest:
+    """`evertrain.scheduler.check_drift`: look for drift in these symbols, or in all, now."""
+
+    symbols: tuple[Symbol, ...] | None = None
+    request_id: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftReportRequest:
+    """`evertrain.scheduler.drift`: what the newest check found."""

@@ -12,6 +12,7 @@ JOBS: Final = "EVERTRAIN_JOBS"
 EVENTS: Final = "EVERTRAIN_EVENTS"
 DEAD: Final = "EVERTRAIN_DEAD"
 CLOCK: Final = "EVERTRAIN_CLOCK"
+REJECTIONS: Final = "EVERTRAIN_REJECTIONS"
 
 LOCKS: Final = "evertrain_locks"
 MODELS: Final = "evertrain_models"
@@ -20,16 +21,21 @@ PREDICTIONS: Final = "evertrain_predictions"
 CONFIG: Final = "evertrain_config"
 TICKS: Final = "evertrain_ticks"
 RUNS: Final = "evertrain_runs"
+PARAMETERS: Final = "evertrain_parameters"
+SIGNALS: Final = "evertrain_signals"
+QUALITY: Final = "evertrain_quality"
 ARTIFACTS: Final = "evertrain_artifacts"
 
 #: Keys.
 TRAINING_LOCK: Final = "training"
 UNIVERSE: Final = "universe"
 CONFIGURATION: Final = "training"
+DRIFT: Final = "drift"
 
 ALL_EVENTS: Final = "evertrain.event.>"
 RUN_COMPLETED: Final = "evertrain.event.run.completed"
 CANDLES_UPDATED: Final = "evertrain.event.candles.updated.*"
+SIGNALS_REJECTED: Final = "evertrain.event.signal.rejected.*"
 
 
 def train(mode: Mode) -> str:
@@ -73,3 +79,15 @@ def job_key(run_id: str, symbol: Symbol) -> str:
 
 def symbol_lock(symbol: Symbol) -> str:
     return f"symbol.{symbol.token}"
+
+
+def open_signal(symbol: Symbol) -> str:
+    return f"open.{symbol.token}"
+
+
+def closed_signal(signal_id: str) -> str:
+    return f"closed.{signal_id}"
+
+
+def served(symbol: Symbol) -> str:
+    return f"served.{symbol.token}"

@@ -10,7 +10,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from shared.contracts import codec, configuration, events, records, reports, requests
+from shared.contracts import (
+    codec,
+    configuration,
+    events,
+    quality,
+    records,
+    reports,
+    requests,
+    trading,
+)
 
 _GOLDEN = Path(__file__).parent / "golden"
 
@@ -18,7 +27,7 @@ _GOLDEN = Path(__file__).parent / "golden"
 def wire_classes() -> dict[str, type]:
     """By the stem of their golden files: `events/run.started`, `records/Problem`."""
     found: dict[str, type] = {f"events/{name}": cls for name, cls in events.EVENT_TYPES.items()}
-    for module in (configuration, records, requests):
+    for module in (configuration, quality, records, requests, trading):
         folder = module.__name__.rpartition(".")[2]
         found |= {f"{folder}/{cls.__name__}": cls for cls in _dataclasses_of(module)}
     return found | {"reports/ServiceReport": reports.ServiceReport}

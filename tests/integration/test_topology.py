@@ -15,6 +15,7 @@ STREAMS = {
     "EVERTRAIN_EVENTS",
     "EVERTRAIN_DEAD",
     "EVERTRAIN_CLOCK",
+    "EVERTRAIN_REJECTIONS",
     "KV_evertrain_locks",
     "KV_evertrain_models",
     "KV_evertrain_candles",
@@ -22,12 +23,19 @@ STREAMS = {
     "KV_evertrain_config",
     "KV_evertrain_ticks",
     "KV_evertrain_runs",
+    "KV_evertrain_parameters",
+    "KV_evertrain_signals",
+    "KV_evertrain_quality",
     "OBJ_evertrain_artifacts",
 }
 
 
 async def configurations(connection: Connection) -> dict[str | None, api.StreamConfig]:
     return {info.config.name: info.config for info in await connection.js.streams_info()}
+
+
+async def kept(connection: Connection) -> int:
+    return (await connection.js.stream_info(subjects.REJECTIONS)).state.messages
 
 
 async def test_everything_of_the_contract_is_there(connection: Connection) -> None:
@@ -87,3 +95,13 @@ async def test_a_server_that_cannot_do_it_is_unavailable_in_one_line(
     async with connected(NatsOptions(servers=(nats_server.url,), replicas=3), name="x") as three:
         with pytest.raises(Unavailable, match="replicas"):
             await topology.ensure(three)
+
+
+async def test_a_rejected_signal_is_kept_in_a_stream_of_its_own(connection: Connection) -> None:
+    await connection.js.publish("evertrain.event.signal.rejected.BTC_USDT", b"why")
+    await connection.js.publish("evertrain.event.signal.opened.BTC_USDT", b"other")
+    async with asyncio.timeout(10):
+        while not await kept(connection):  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.05)
+    found = await connection.js.get_msg(subjects.REJECTIONS, 1)
+    assert (found.subject, found.data) == ("evertrain.event.signal.rejected.BTC_USDT", b"why")

@@ -50,8 +50,8 @@ def current_run(
         skipped=ended - done - failed,
         progress_pct=round(progress / run.total, 1) if run.total else 100.0,
         eta_s=seconds_left(jobs, earlier, now) if len(jobs) == run.total else None,
-        batch=min(ended // run.batch_size + 1, -(-run.total // run.batch_size)),
-        batches=-(-run.total // run.batch_size),
+        batch=min(ended // run.batch_size + 1, run.batches),
+        batches=run.batches,
     )
 
 

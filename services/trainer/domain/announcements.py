@@ -46,7 +46,7 @@ def run_started(run: RunRecord, holder: str, at: datetime) -> RunStarted:
         mode=run.mode,
         source=run.source,
         total=run.total,
-        batches=-(-run.total // run.batch_size),
+        batches=run.batches,
         holder=holder,
     )
 

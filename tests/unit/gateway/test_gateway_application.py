@@ -270,6 +270,8 @@ async def test_a_prediction_is_answered_from_the_copy_however_the_slash_is_writt
         "cache",
         "stale",
         "stale_reason",
+        "close",
+        "atr_pct",
     }
     assert answer.headers["cache-control"] == "no-cache"
     assert site.office.asked == []
