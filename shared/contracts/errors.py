@@ -16,6 +16,8 @@ AppError
     ├── InvalidSetting        a setting with a value that is not allowed
     ├── CandlesRefused        a candle, or a file of candles, that cannot be stored
     ├── NotFound              nothing is stored under that name
+    ├── UnknownVersion        the registry keeps no such version of that model
+    ├── NoEarlierModel        the live model is the first one that the registry knows of
     ├── ChangedMeanwhile      the change was meant for a revision that is no longer in force
     ├── TrainingLocked        another run holds the training lock
     ├── NotEnoughHistory      fewer candles than the training needs
@@ -103,6 +105,14 @@ class CandlesRefused(Permanent):
 
 class NotFound(Permanent):
     code = "not_found"
+
+
+class UnknownVersion(Permanent):
+    code = "unknown_version"
+
+
+class NoEarlierModel(Permanent):
+    code = "no_earlier_model"
 
 
 class ChangedMeanwhile(Permanent):

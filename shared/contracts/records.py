@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Self
 
+from shared.contracts.configuration import Door
 from shared.contracts.errors import AppError
 from shared.contracts.instants import Instant
 from shared.contracts.symbols import Symbol
@@ -68,6 +69,18 @@ class LockHolder:
     run_id: str
     source: Source
     mode: Mode
+    holder: str
+    started_at: Instant
+    token: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolHolder:
+    """Who works on the model of one symbol. KV `evertrain_locks`, key `symbol.<symbol>`; owner: that
+    trainer. Where it is a job, the whole `LockHolder` stands there.
+    """
+
+    run_id: str
     holder: str
     started_at: Instant
     token: int = 0
@@ -236,6 +249,16 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack:
+    """How an earlier model came to live again: when, in place of which, and who asked for it."""
+
+    at: Instant
+    from_version: str
+    by: Door
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecord:
     """The live model of one symbol. KV `evertrain_models`, key `<symbol>`; owner: trainers.
 
@@ -245,6 +268,9 @@ class ModelRecord:
     A full model's `native_sha256` names the file that its updates start from. An update names the
     same file, and in `base_version` the full model, made at `base_at`; it is the `updates`-th one.
     Where `needs_full`, it has fallen behind and the next training is to be a full one.
+
+    `rolled_back` is None unless it lives for a second time; all else is as it was then, but for the
+    token.
     """
 
     symbol: Symbol
@@ -268,6 +294,7 @@ class ModelRecord:
     updates: int = 0
     needs_full: bool = False
     base_at: Instant | None = None
+    rolled_back: RolledBack | None = None
 
     @property
     def trained_at(self) -> datetime:
@@ -283,6 +310,18 @@ class ModelRecord:
     def avg_roc_auc_null(self) -> float | None:
         """What `avg_roc_auc` is on average in markets that foretell nothing, over such a window."""
         return avg_roc_auc_null(self.scores)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupReport:
+    """What became of the artifacts, and of the files that updates start from. Of a dry run, what
+    would have.
+    """
+
+    kept: int
+    deleted: int
+    freed_bytes: int
+    dry_run: bool
 
 
 def avg_roc_auc(scores: Iterable[Score]) -> float | None:
