@@ -55,11 +55,25 @@ class SignalParameters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TradingTerms:
+    """What a trade costs and which ones are let pass: the settings of the same names, as far as
+    they decide which parameters are good.
+    """
+
+    fee_pct: float = 0.1
+    slippage_pct: float = 0.05
+    funding_pct_per_day: float = 0.0
+    signal_cooldown_candles: int = 3
+    min_confidence_threshold: float = 0.5
+    min_net_profit_pct: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
     """What parameters would have given on candles that neither they nor the model were fitted to.
 
-    `hit_rate` is the share of trades with a profit after fees and slippage; `mean_net_pct` the mean
-    of their returns, and `total_net_pct` the sum. None where there was no trade.
+    `hit_rate` is the share of trades with a profit after all costs; `mean_net_pct` the mean of
+    their returns, and `total_net_pct` the sum. None where there was no trade.
     """
 
     trades: int
@@ -69,16 +83,15 @@ class Backtest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evolution:
-    """One attempt to find better parameters, after a full training.
+class ParameterSearch:
+    """A search for better parameters than those `before`, and whether what it found is to be
+    adopted; `note` says why, or why not.
 
-    `before` and `after` are compared out of sample, in `folds` windows, of which `after` was better
-    in `folds_better`. `note` says why they were adopted, or why not.
+    `after` is the best of the `tried` sets on all candles. The two are compared on `folds` windows,
+    one after the other: for `after_result` the search was done anew before each of them, on what
+    was known then. In `folds_better` of them that gave more.
     """
 
-    at: Instant
-    run_id: str
-    model_version: str
     adopted: bool
     note: str
     tried: int
@@ -91,10 +104,19 @@ class Evolution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evolution(ParameterSearch):
+    """One attempt to find better parameters: the search in the full training of this run."""
+
+    at: Instant
+    run_id: str
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvolvedParameters:
     """The parameters in force for a symbol. KV `evertrain_parameters`, key `<symbol>`; owner:
-    trainers. `history` holds the newest attempts, newest first. `token` and `epoch` fence, as those
-    of a model do.
+    trainers. `history` holds the newest attempts, newest first, one per run. `token` and `epoch`
+    fence, as those of a model do.
     """
 
     symbol: Symbol
@@ -116,8 +138,10 @@ class FilterResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a signal. `profit_cents` is what is left of `gross_cents` after fees and
-    funding. A missed signal has no prices, and cost nothing.
+    """What became of a signal. `profit_cents` is what is left of `gross_cents` after fees, slippage
+    and funding. A missed signal has no prices, and cost nothing.
+
+    Prices are the market's own: what is lost by not getting them is the slippage.
     """
 
     exit: Exit
@@ -127,6 +151,7 @@ class Outcome:
     exit_price: float | None = None
     gross_cents: int = 0
     fee_cents: int = 0
+    slippage_cents: int = 0
     funding_cents: int = 0
     profit_cents: int = 0
 
@@ -138,7 +163,8 @@ class Signal:
 
     It was decided at the close of the candle at `candle_at`; `entry` is that close, and it is
     entered at the open of the next one. `net_profit_pct` is what reaching the take-profit would
-    give, after fees. `stake_cents` is the margin; the position is `leverage` times as large.
+    give, after fees and slippage, each of which is paid on the way in and on the way out.
+    `stake_cents` is the margin; the position is `leverage` times as large.
     """
 
     id: str
@@ -157,6 +183,7 @@ class Signal:
     horizon: Horizon
     net_profit_pct: float
     fee_pct: float
+    slippage_pct: float
     funding_pct_per_day: float
     atr_pct: float
     model_version: str
@@ -206,6 +233,7 @@ class SymbolProfit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfitReport:
     """The paper ledger: `GET /system/pnl`. `days` limits it to signals that ended so lately.
+    Fees, slippage and funding are off `realised_cents` already. A missed signal is no trade.
 
     `profit_factor` is all profits over all losses, None where there is no loss. The drawdown is the
     deepest fall of the realised sum below its highest value before.
@@ -218,6 +246,8 @@ class ProfitReport:
     realised_cents: int
     unrealised_cents: int
     fee_cents: int
+    slippage_cents: int
+    funding_cents: int
     win_rate: float | None
     profit_factor: float | None
     max_drawdown_cents: int
