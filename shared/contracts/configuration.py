@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from shared.contracts.instants import Instant
 from shared.contracts.symbols import Symbol
+from shared.contracts.trading import EvolvedParameters
 
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 Minutes = Annotated[float, Meta(ge=0.05, le=1440)]
@@ -110,9 +111,14 @@ class ConfigurationChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationReport(Configured):
-    """The configuration in force and how it came to be, newest first: `GET /auto-train/config`."""
+    """The configuration in force and how it came to be, newest first: `GET /auto-train/config`.
+
+    `evolution` are the signal parameters of each symbol, with as much of their histories as an
+    answer holds.
+    """
 
     history: tuple[ConfigurationChange, ...]
+    evolution: tuple[EvolvedParameters, ...] = ()
 
 
 #: The type of each setting, with its limits.

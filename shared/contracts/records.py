@@ -4,7 +4,7 @@ Times are aware and in UTC. A number that can be unknown is None, never NaN.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Self
 
@@ -21,6 +21,7 @@ from shared.contracts.terms import (
     Status,
     Timeframe,
 )
+from shared.contracts.trading import TradingTerms
 
 #: In characters. An event holds 64 KiB, and a character in JSON is at most 6 bytes.
 _LONGEST_REASON: Final = 2000
@@ -76,8 +77,8 @@ class LockHolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolHolder:
-    """Who works on the model of one symbol. KV `evertrain_locks`, key `symbol.<symbol>`; owner: that
-    trainer. Where it is a job, the whole `LockHolder` stands there.
+    """Who works on the model of one symbol. KV `evertrain_locks`, key `symbol.<symbol>`; owner:
+    that trainer. Where it is a job, the whole `LockHolder` stands there.
     """
 
     run_id: str
@@ -91,7 +92,7 @@ class TrainingPlan:
     """How much history a job reads and how it is judged, the same for every worker of a run.
 
     An update learns from the newest `recent_rows`, and adds `added_rounds` per learner and horizon
-    where it adds any.
+    where it adds any. `terms` are those on which signals are tried out after a full training.
     """
 
     days_back: int
@@ -100,6 +101,7 @@ class TrainingPlan:
     rounds: int
     recent_rows: int = 2000
     added_rounds: int = 5
+    terms: TradingTerms = field(default_factory=TradingTerms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from shared.contracts.errors import AppError
 from shared.contracts.records import Score, TrainingPlan, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Timeframe
+from shared.contracts.trading import TradingTerms
 
 _HEAD: Final = struct.Struct("<BI")
 _LENGTH: Final = struct.Struct("<I")
@@ -94,11 +95,15 @@ def decode_job(payload: bytes) -> FitJob:
         timeframe=Timeframe(said["timeframe"]),
         horizons=tuple(said["horizons"]),
         mode=Mode(said["mode"]),
-        plan=TrainingPlan(**said["plan"]),
+        plan=_plan(said["plan"]),
         live=said["live"],
         updates=said["updates"],
         slopes={int(horizon): Slope(**slope) for horizon, slope in said["slopes"].items()},
     )
+
+
+def _plan(said: dict[str, Any]) -> TrainingPlan:
+    return TrainingPlan(**said | {"terms": TradingTerms(**said["terms"])})
 
 
 def encode_inputs(inputs: Inputs) -> bytes:

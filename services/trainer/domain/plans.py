@@ -1,8 +1,11 @@
 """How much a training reads and how it is judged, as it is configured now."""
 
+from dataclasses import fields
+
 from shared.contracts.configuration import Configuration
 from shared.contracts.records import TrainingPlan
 from shared.contracts.terms import Mode
+from shared.contracts.trading import TradingTerms
 
 
 def plan(configuration: Configuration, mode: Mode) -> TrainingPlan:
@@ -25,4 +28,10 @@ def plan(configuration: Configuration, mode: Mode) -> TrainingPlan:
         rounds=configuration.train_epochs,
         recent_rows=configuration.incremental_rows,
         added_rounds=configuration.incremental_epochs,
+        terms=_terms(configuration),
     )
+
+
+def _terms(configuration: Configuration) -> TradingTerms:
+    names = (field.name for field in fields(TradingTerms))
+    return TradingTerms(**{name: getattr(configuration, name) for name in names})

@@ -4,6 +4,7 @@ from services.trainer.domain.plans import plan
 from shared.contracts.configuration import Configuration
 from shared.contracts.records import TrainingPlan
 from shared.contracts.terms import Mode
+from shared.contracts.trading import TradingTerms
 
 FULL = TrainingPlan(days_back=180, min_days=180, test_days=30, rounds=200)
 QUICK = TrainingPlan(days_back=90, min_days=90, test_days=14, rounds=200)
@@ -32,3 +33,22 @@ def test_a_plan_never_asks_for_more_days_than_it_reads() -> None:
 def test_an_update_learns_from_what_is_configured() -> None:
     asked = plan(Configuration(incremental_epochs=9, incremental_rows=500), Mode.INCREMENTAL)
     assert (asked.added_rounds, asked.recent_rows) == (9, 500)
+
+
+def test_signals_are_tried_out_on_the_configured_terms() -> None:
+    configuration = Configuration(
+        fee_pct=0.2,
+        slippage_pct=0.01,
+        funding_pct_per_day=0.03,
+        signal_cooldown_candles=5,
+        min_confidence_threshold=0.6,
+        min_net_profit_pct=0.4,
+    )
+    assert plan(configuration, Mode.FULL).terms == TradingTerms(
+        fee_pct=0.2,
+        slippage_pct=0.01,
+        funding_pct_per_day=0.03,
+        signal_cooldown_candles=5,
+        min_confidence_threshold=0.6,
+        min_net_profit_pct=0.4,
+    )
