@@ -24,10 +24,16 @@ TOPICS: Final = (
     "memory",
     "system",
     "bus",
+    "gateway.http",
+    "gateway.fanout",
+    "gateway.sockets",
+    "gateway.calm",
+    "gateway.lag",
 )
 
-#: Takes minutes, and so must be asked for.
+#: Take minutes, and so must be asked for.
 RUNS: Final = "runs"
+LONG: Final = (RUNS, "gateway.endurance")
 
 _PAGE: Final = Path("docs/performance.md")
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -36,7 +42,7 @@ _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREAD
 def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     plan = Plan(**{f.name: getattr(options, f.name) for f in fields(Plan)})
-    topics = options.topics or [*TOPICS, *([RUNS] if options.runs else [])]
+    topics = options.topics or [*TOPICS, *(LONG if options.runs else ())]
     # The numerical libraries read it when they are imported, which is why topics are imported late.
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     for topic in topics:
@@ -54,8 +60,8 @@ def measure(topic: str, plan: Plan) -> Section:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("topics", nargs="*", choices=[*TOPICS, RUNS, []], metavar="TOPIC")
-    parser.add_argument("--runs", action="store_true", help="whole runs too, which take minutes")
+    parser.add_argument("topics", nargs="*", choices=[*TOPICS, *LONG, []], metavar="TOPIC")
+    parser.add_argument("--runs", action="store_true", help="what takes minutes, too")
     parser.add_argument("--candles", type=Path, help="a folder of candle files to measure on")
     parser.add_argument("--no-write", dest="write", action="store_false", help="print only")
     for field in fields(Plan):

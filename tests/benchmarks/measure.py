@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -55,6 +55,10 @@ def paired(turns: list[tuple[float, float]]) -> Pair:
         yardstick=statistics.median(yardstick for _, yardstick in turns),
         ratio=statistics.median(yardstick / ours for ours, yardstick in turns),
     )
+
+
+def median(values: Iterable[float]) -> float:
+    return statistics.median(values)
 
 
 def seconds(work: Work, *, times: int = 1, clock: Clock = CPU) -> float:

@@ -13,7 +13,9 @@ class Plan:
     repeated; `slow_symbols` how many symbols the loop that is slow on purpose trains, and `exams`
     how many windows of daily candles its models are compared on with ours; `jobs` how many are
     trained one after another to see whether memory grows; `messages` how many go over the
-    bus per turn; `cold` how many symbols are served from cold.
+    bus per turn; `cold` how many symbols are served from cold. Websockets are `sockets` or, where
+    it is about many, a `crowd` of them, and callers of the HTTP API ask for `seconds` a turn; the
+    gateway is frozen so many times (`freezes`).
 
     Scores are shown to be true on `true_symbols` symbols of `true_rows` candles that foretell
     nothing, and on `signal_symbols` of `signal_rows` that do.
@@ -32,6 +34,10 @@ class Plan:
     jobs: int = 20
     messages: int = 300
     cold: int = 545
+    sockets: int = 1000
+    crowd: int = 10_000
+    seconds: int = 3
+    freezes: int = 5
     lease_ttl_s: int = 15
     true_symbols: int = 50
     true_rows: int = 6000

@@ -35,10 +35,16 @@ TINY = Plan(
     true_rows=500,
     signal_symbols=1,
     signal_rows=500,
+    sockets=4,
+    crowd=8,
+    seconds=1,
 )
 
 
-@pytest.mark.parametrize("topic", ["features", "job", "truth", "pool", "serving", "bus"])
+@pytest.mark.parametrize(
+    "topic",
+    ["features", "job", "truth", "pool", "serving", "bus", "gateway.http", "gateway.lag"],
+)
 def test_a_benchmark_reports_finite_numbers(topic: str) -> None:
     section: Section = importlib.import_module(f"tests.benchmarks.{topic}").measure(TINY)
     assert section.rows
