@@ -3,16 +3,20 @@
 import asyncio
 import base64
 import hashlib
-from typing import Final
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Final, NamedTuple
 
 import nats.errors
 import orjson
 from nats.js.api import ObjectMeta, ObjectMetaOptions
+from nats.js.errors import APIError
 from nats.js.errors import Error as JetStreamError
 from nats.js.object_store import ObjectStore
 
 from shared.bus import stored
 from shared.bus.connection import Connection
+from shared.bus.kv import EXPECTED_LAST, WRONG_LAST
 from shared.contracts.errors import ArtifactRefused, NotFound, Unavailable
 from shared.contracts.subjects import ARTIFACTS
 
@@ -20,6 +24,16 @@ _STREAM: Final = f"OBJ_{ARTIFACTS}"
 #: Below the default of a NATS server's largest message, 1 MiB.
 _CHUNK: Final = 512 << 10
 _TIMEOUT_S: Final = 30.0
+
+
+class Artifact(NamedTuple):
+    """What the store says of one artifact. `sequence` and `nuid` are those of this storing."""
+
+    name: str
+    size: int
+    stored_at: datetime
+    sequence: int
+    nuid: str
 
 
 class Artifacts:
@@ -30,7 +44,8 @@ class Artifacts:
         self._store = ObjectStore(ARTIFACTS, _STREAM, connection.js)
 
     async def put(self, data: bytes) -> str:
-        """Store `data`, once; its SHA-256 in hex is its name.
+        """Store `data`; its SHA-256 in hex is its name. What is there already becomes as young as
+        if it had been stored now, so that it is not deleted for its age.
 
         Raises:
             Unavailable: NATS did not answer; storing again is safe.
@@ -38,9 +53,11 @@ class Artifacts:
         name = hashlib.sha256(data).hexdigest()
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                if await self._info(name) is None:
-                    options = ObjectMetaOptions(max_chunk_size=_CHUNK)
-                    await self._store.put(name, data, ObjectMeta(name=name, options=options))
+                while (known := await self._known(name)) is not None:
+                    if await self._renewed(known):
+                        return name
+                options = ObjectMetaOptions(max_chunk_size=_CHUNK)
+                await self._store.put(name, data, ObjectMeta(name=name, options=options))
         except (nats.errors.Error, JetStreamError, OSError) as exc:
             raise Unavailable("NATS did not take the artifact") from exc
         return name
@@ -59,31 +76,90 @@ class Artifacts:
         """
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                info = await self._info(name)
-                if info is None:
+                known = await self._known(name)
+                if known is None:
                     raise NotFound(f"there is no artifact {name}")
-                data = await self._chunks(str(info["nuid"]), int(info["size"]))
+                info = orjson.loads(known.data)
+                data = await self._chunks(info["nuid"], info["size"])
         except TimeoutError as exc:
             raise Unavailable(f"NATS did not deliver artifact {name}") from exc
         if hashlib.sha256(data).hexdigest() != name:
             raise ArtifactRefused(f"artifact {name} is damaged: its content has another hash")
         return data
 
-    async def _info(self, name: str) -> dict[str, str | int] | None:
-        encoded = base64.urlsafe_b64encode(name.encode()).decode()
-        message = await stored.newest(self._connection, _STREAM, f"$O.{ARTIFACTS}.M.{encoded}")
-        info: dict[str, str | int] = orjson.loads(message.data) if message else {}
-        return None if not info or info.get("deleted") else info
+    async def all(self) -> AsyncGenerator[Artifact]:
+        """Everything that is stored, in the order in which it was.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        sequence = 0
+        while message := await stored.following(self._connection, _STREAM, _meta("*"), sequence):
+            sequence = message.sequence
+            info = orjson.loads(message.data)
+            if not info.get("deleted"):
+                yield Artifact(
+                    info["name"], info["size"], message.stored_at, sequence, info["nuid"]
+                )
+
+    async def delete(self, artifact: Artifact) -> None:
+        """Delete it as it was listed: if it has been stored again since, it stays.
+
+        Its description goes first. Who stores the same bytes at this moment either renews that
+        before, and the chunks stay, or finds that it is gone, and stores new ones.
+
+        Raises:
+            Unavailable: NATS did not answer; deleting again is safe, but may leave the chunks.
+        """
+        subject = _meta(_encoded(artifact.name))
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                await self._connection.js.purge_stream(
+                    _STREAM, subject=subject, seq=artifact.sequence + 1
+                )
+                known = await self._known(artifact.name)
+                if known is None or orjson.loads(known.data)["nuid"] != artifact.nuid:
+                    await self._connection.js.purge_stream(_STREAM, subject=_chunk(artifact.nuid))
+        except (nats.errors.Error, JetStreamError, OSError) as exc:
+            raise Unavailable("NATS did not delete the artifact") from exc
+
+    async def _known(self, name: str) -> stored.Message | None:
+        """The description of the artifact; None if it is not there."""
+        message = await stored.newest(self._connection, _STREAM, _meta(_encoded(name)))
+        return message if message and not orjson.loads(message.data).get("deleted") else None
+
+    async def _renewed(self, known: stored.Message) -> bool:
+        """Write the description again, unless it was deleted or replaced since it was read."""
+        info = orjson.loads(known.data)
+        headers = {"Nats-Rollup": "sub", EXPECTED_LAST: str(known.sequence)}
+        subject = _meta(_encoded(info["name"]))
+        try:
+            await self._connection.js.publish(subject, known.data, headers=headers)
+        except APIError as exc:
+            if exc.err_code in WRONG_LAST:
+                return False
+            raise
+        return True
 
     async def _chunks(self, nuid: str, size: int) -> bytes:
         """As much of the object as is there; a surplus chunk is read no further than the first."""
         data, sequence = bytearray(), 0
         while len(data) < size:
-            chunk = await stored.following(
-                self._connection, _STREAM, f"$O.{ARTIFACTS}.C.{nuid}", sequence
-            )
+            chunk = await stored.following(self._connection, _STREAM, _chunk(nuid), sequence)
             if chunk is None:
                 break
             data += chunk.data
             sequence = chunk.sequence
         return bytes(data)
+
+
+def _encoded(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _meta(encoded: str) -> str:
+    return f"$O.{ARTIFACTS}.M.{encoded}"
+
+
+def _chunk(nuid: str) -> str:
+    return f"$O.{ARTIFACTS}.C.{nuid}"

@@ -5,6 +5,7 @@ of the standard library, which is half of what a read costs.
 """
 
 import asyncio
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -23,6 +24,7 @@ class Message(NamedTuple):
     sequence: int
     data: bytes
     headers: dict[str, str]
+    stored_at: datetime
 
 
 async def newest(connection: Connection, stream: str, subject: str) -> Message | None:
@@ -37,7 +39,7 @@ async def newest(connection: Connection, stream: str, subject: str) -> Message |
 async def following(
     connection: Connection, stream: str, subject: str, sequence: int
 ) -> Message | None:
-    """The first message of the subject behind `sequence`, None if there is none.
+    """The first message behind `sequence` whose subject matches, None if there is none.
 
     Raises:
         Unavailable: NATS does not answer in time, or there is no such stream.
@@ -49,6 +51,7 @@ class _Found(msgspec.Struct):
     """Its bytes are in base 64, and left out where there are none."""
 
     seq: int
+    time: datetime
     data: bytes = b""
     hdrs: bytes = b""
 
@@ -77,7 +80,7 @@ async def _read(connection: Connection, stream: str, wanted: dict[str, object]) 
     answer = _ANSWER.decode(reply.data)
     if answer.message is not None:
         found = answer.message
-        return Message(found.seq, found.data, _headers(found.hdrs))
+        return Message(found.seq, found.data, _headers(found.hdrs), found.time)
     if answer.error is not None and answer.error.err_code == _NO_MESSAGE:
         return None
     said = answer.error.description if answer.error else "it gives no message and no reason"

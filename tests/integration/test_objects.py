@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from shared.bus.connection import Connection
-from shared.bus.objects import Artifacts
+from shared.bus.objects import Artifact, Artifacts
 from shared.contracts import subjects
 from shared.contracts.errors import ArtifactRefused, NotFound, Unavailable
 from tests.support.servers import NatsServer, crash_and_restart
@@ -26,6 +26,10 @@ async def chunk_subject(connection: Connection, name: str) -> str:
     return f"$O.{subjects.ARTIFACTS}.C.{orjson.loads(found.data or b'')['nuid']}"
 
 
+async def listed(artifacts: Artifacts) -> list[Artifact]:
+    return [artifact async for artifact in artifacts.all()]
+
+
 @pytest.mark.parametrize("size", [0, 1, 512 << 10, (512 << 10) + 1, 3_000_000])
 async def test_an_artifact_comes_back_by_its_hash(artifacts: Artifacts, size: int) -> None:
     data = os.urandom(size)
@@ -36,9 +40,9 @@ async def test_an_artifact_comes_back_by_its_hash(artifacts: Artifacts, size: in
 
 async def test_the_same_bytes_are_stored_once(artifacts: Artifacts, connection: Connection) -> None:
     first = await artifacts.put(b"model")
-    before = (await connection.js.stream_info(STREAM)).state.last_seq
+    before = (await connection.js.stream_info(STREAM)).state.messages
     assert await artifacts.put(b"model") == first
-    assert (await connection.js.stream_info(STREAM)).state.last_seq == before
+    assert (await connection.js.stream_info(STREAM)).state.messages == before
 
 
 async def test_what_many_put_at_once_can_be_read(artifacts: Artifacts) -> None:
@@ -90,6 +94,50 @@ async def test_artifacts_survive_a_crash_of_the_server(
     name = await artifacts.put(data)
     await crash_and_restart(nats_server, connection)
     assert await artifacts.get(name) == data
+
+
+async def test_everything_that_is_stored_is_listed_with_its_size(artifacts: Artifacts) -> None:
+    names = [await artifacts.put(b"x" * size) for size in (3, 1, 2)]
+    assert [(a.name, a.size) for a in await listed(artifacts)] == list(
+        zip(names, (3, 1, 2), strict=True)
+    )
+
+
+async def test_what_is_stored_again_is_as_young_as_what_is_new(artifacts: Artifacts) -> None:
+    old = await artifacts.put(b"old")
+    await artifacts.put(b"new")
+    await artifacts.put(b"old")
+    assert (await listed(artifacts))[-1].name == old
+
+
+async def test_a_deleted_artifact_leaves_nothing(
+    artifacts: Artifacts, connection: Connection
+) -> None:
+    gone, stays = await artifacts.put(os.urandom(1_000_000)), await artifacts.put(b"model")
+    await artifacts.delete((await listed(artifacts))[0])
+    with pytest.raises(NotFound):
+        await artifacts.get(gone)
+    assert await artifacts.get(stays) == b"model"
+    assert (await connection.js.stream_info(STREAM)).state.messages == 2
+
+
+async def test_what_was_stored_again_since_it_was_listed_stays(artifacts: Artifacts) -> None:
+    name = await artifacts.put(b"model")
+    (seen,) = await listed(artifacts)
+    await artifacts.put(b"model")
+    await artifacts.delete(seen)
+    assert await artifacts.get(name) == b"model"
+
+
+async def test_bytes_that_are_stored_while_they_are_deleted_are_there(artifacts: Artifacts) -> None:
+    data = os.urandom(600_000)
+    name = await artifacts.put(data)
+    for _ in range(20):
+        (seen,) = await listed(artifacts)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(artifacts.delete(seen))
+            group.create_task(artifacts.put(data))
+        assert await artifacts.get(name) == data
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(

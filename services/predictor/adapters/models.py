@@ -13,10 +13,10 @@ from typing import Final, NamedTuple, Protocol
 
 from shared.contracts.errors import ArtifactRefused
 from shared.contracts.records import Forecast, ModelRecord
-from shared.model.artifact import Model, decode
+from shared.model.artifact import Model
 from shared.model.candles import view
-from shared.model.features import SPEC
 from shared.model.forecast import forecast
+from shared.model.opening import opened
 
 #: Of artifacts; evaluating a model about quadruples what it takes.
 _MOST_BYTES: Final = 8 << 20
@@ -74,7 +74,7 @@ class ModelCache:
         found = self._models.get(record.sha256)
         if found is None:
             data = await self._artifacts.get(record.sha256)
-            model = await asyncio.to_thread(_decode, data, record)
+            model = await asyncio.to_thread(opened, data, record)
             found = self._models[record.sha256] = _Loaded(PackedModel(model), len(data))
         self._models.move_to_end(record.sha256)
         self._make_room()
@@ -85,25 +85,6 @@ class ModelCache:
         while size > self._most_bytes and len(self._models) > 1:
             _, oldest = self._models.popitem(last=False)
             size -= oldest.size
-
-
-def _decode(data: bytes, record: ModelRecord) -> Model:
-    model = decode(data)
-    card = model.card
-    if (card.symbol, card.timeframe, card.horizons) != (
-        record.symbol,
-        record.timeframe,
-        record.horizons,
-    ):
-        raise ArtifactRefused(
-            f"the artifact of model {record.version} is of {card.symbol} {card.timeframe}, "
-            f"horizons {', '.join(map(str, card.horizons))}"
-        )
-    if card.spec != SPEC:
-        raise ArtifactRefused(
-            f"model {record.version} reads other features than this version computes: train it anew"
-        )
-    return model
 
 
 def _forecast(model: Model, candles: bytes) -> tuple[Forecast, ...]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.predictor.adapters.models import ModelCache, _decode
+from services.predictor.adapters.models import ModelCache
 from shared.contracts.errors import ArtifactRefused, CandlesRefused, NotEnoughHistory
 from shared.contracts.records import ModelRecord
 from shared.contracts.symbols import Symbol
@@ -14,6 +14,7 @@ from shared.contracts.terms import Timeframe
 from shared.model import forecast as engine
 from shared.model.artifact import decode, encode
 from shared.model.history import WARMUP
+from shared.model.opening import opened
 from tests.support.markets import random_walk
 from tests.support.models import made_up_model
 from tests.support.predicting import record
@@ -95,14 +96,14 @@ async def test_a_model_of_other_features_is_refused(artifacts: FakeArtifacts) ->
 @given(cut=st.integers(0, len(ARTIFACT) - 1))
 def test_no_truncated_artifact_is_accepted(cut: int) -> None:
     with pytest.raises(ArtifactRefused):
-        _decode(ARTIFACT[:cut], record())
+        opened(ARTIFACT[:cut], record())
 
 
 @given(noise=st.binary(max_size=200))
 def test_no_foreign_bytes_are_accepted(noise: bytes) -> None:
     for data in (noise, ARTIFACT[: len(noise)] + noise):
         with pytest.raises(ArtifactRefused):
-            _decode(data, record())
+            opened(data, record())
 
 
 async def test_too_few_candles_are_not_enough(artifacts: FakeArtifacts) -> None:
