@@ -170,7 +170,7 @@ class Bucket:
         message = await stored.newest(self._connection, self._stream, self._prefix + key)
         if message is None:
             return None, 0
-        if _is_marker(message.headers):
+        if is_marker(message.headers):
             return None, message.sequence
         return Entry(key, message.data, message.sequence), message.sequence
 
@@ -241,7 +241,7 @@ class Bucket:
 
     def _change(self, message: Msg) -> Entry | Removed:
         key, revision = message.subject[len(self._prefix) :], message.metadata.sequence.stream
-        if _is_marker(message.headers):
+        if is_marker(message.headers):
             return Removed(key, revision)
         return Entry(key, message.data, revision)
 
@@ -252,6 +252,6 @@ async def _anything_to_deliver(subscription: JetStreamContext.PushSubscription) 
     return bool(info.num_pending or delivered)
 
 
-def _is_marker(headers: dict[str, str] | None) -> bool:
+def is_marker(headers: dict[str, str] | None) -> bool:
     """Whether a message says that its key is gone: deleted, purged, or expired."""
     return headers is not None and ("KV-Operation" in headers or "Nats-Marker-Reason" in headers)
