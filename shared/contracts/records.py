@@ -23,6 +23,9 @@ from shared.contracts.terms import (
 )
 from shared.contracts.trading import TradingTerms
 
+#: How likely it is that a return is within the interval that a forecast gives for it.
+INTERVAL_COVERAGE: Final = 0.8
+
 #: In characters. An event holds 64 KiB, and a character in JSON is at most 6 bytes.
 _LONGEST_REASON: Final = 2000
 
@@ -343,8 +346,10 @@ def _mean(values: Iterable[float | None]) -> float | None:
 class Forecast:
     """One horizon of a prediction. Percentages are of the close at `candle_at`.
 
-    `confidence` is the probability of `direction`. `interval_pct` holds the middle 80 % of the
-    returns over this horizon in the training window.
+    `confidence` is the probability of `direction`. `interval_pct` holds the return with a
+    probability of `interval_coverage`, and it is as likely below as above, while the market is as
+    it was in the training window; None in forecasts of older models, whose interval is the middle
+    80 % of that window's returns, whatever the market does now.
     """
 
     horizon: Horizon
@@ -354,6 +359,7 @@ class Forecast:
     expected_return_pct: float
     interval_pct: tuple[float, float]
     by_learner: dict[str, float]
+    interval_coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,13 +385,63 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pregenerated:
-    """How many predictions were made anew; `failed` could not be, each for a reason in the log, and
-    `waiting` symbols have no model yet.
+    """How many predictions were made anew; `kept` ones had just been, with as long to live,
+    `failed` could not be, each for a reason in the log, and `waiting` symbols have no model yet.
     """
 
     made: int
     failed: int
     waiting: int
+    kept: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pregeneration:
+    """How far a predictor has come, or how its last one ended: `done` of `of` symbols with a model,
+    and `failed` of those that are done.
+    """
+
+    running: bool
+    done: int
+    of: int
+    failed: int
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheReport:
+    """The prediction cache of the predictor that answers, `instance`. Counts are since its start.
+
+    `hits_disk` were taken from the disk, and not asked for since; `stale` are answers of either
+    kind that were marked so. `hit_rate` is None before the first question, ages before the first
+    prediction. `problem` is why there is no disk tier now.
+    """
+
+    instance: str
+    enabled: bool
+    ttl_hours: float
+    in_memory: int
+    memory_bytes: int
+    on_disk: int
+    disk_bytes: int
+    hits_memory: int
+    hits_disk: int
+    misses: int
+    stale: int
+    failures: int
+    hit_rate: float | None
+    oldest_age_s: float | None
+    pregeneration: Pregeneration | None = None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """How many symbols had a cached prediction, which no predictor has any more. Each is computed
+    when it is asked for, and soon if it is not.
+    """
+
+    symbols: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
