@@ -10,12 +10,17 @@ from shared.runtime.settings import Environment
 SERVICES: Final = ("scheduler", "trainer", "predictor", "gateway")
 
 #: Real daily candles, replayed faster than life: a day is three seconds. What the user set wins.
+#: Signals are asked for little, so that there are some to see: hardly one of four shares in some
+#: months passes the filters that people would want.
 DEMO: Final = {
     "EVERTRAIN_DEMO": "true",
     "DATA_PROVIDER": "replay",
     "SYMBOLS": "AAPL,GOOG,IBM,MSFT",
     "TIMEFRAME": "1d",
     "CANDLE_INTERVAL_MINUTES": "0.05",
+    "SIGNAL_INTERVAL_MINUTES": "0.1",
+    "MIN_ACCURACY_TARGET": "0.5",
+    "MIN_NET_PROFIT_PCT": "0",
     "TRAIN_DAYS_BACK": "730",
     "AUTO_TRAINING_ENABLED": "true",
     "INCREMENTAL_SCHEDULE": "*/2 * * * *",

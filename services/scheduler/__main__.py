@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from services.scheduler import automation, roster
+from services.scheduler.adapters.artifacts import StoredArtifacts
 from services.scheduler.adapters.audience import Audience
 from services.scheduler.adapters.decisions import StoredRecord
 from services.scheduler.adapters.ledger import MissedTicks, TickLedger
@@ -21,14 +22,14 @@ from services.scheduler.adapters.symbols_file import SymbolsFile
 from services.scheduler.adapters.view import SCHEMA, RunView, follow_runs
 from services.scheduler.automation import Automation
 from services.scheduler.cancellation import Cancellation
-from services.scheduler.domain.cadence import CANDLES, PREGENERATION, REVIEW
+from services.scheduler.domain.cadence import CANDLES, CLEANUP, PREGENERATION, REVIEW
 from services.scheduler.domain.configuration import schedules
 from services.scheduler.domain.decisions import Decisions
 from services.scheduler.handlers import Answers
 from services.scheduler.market import Market
 from services.scheduler.roster import Roster
 from services.scheduler.settings import Settings
-from services.scheduler.ticks import Regeneration, Ticks, pregenerating, training
+from services.scheduler.ticks import Regeneration, Ticks, cleaning_up, pregenerating, training
 from shared.bus import topology
 from shared.bus.connection import connected
 from shared.bus.consumer import Delivery, Work, consume
@@ -135,12 +136,13 @@ async def main(env: Environment) -> None:
 
         actions = {str(mode): training(mode, requests) for mode in Mode}
         actions[PREGENERATION] = pregenerating(predictors, settings.pregenerate_ttl_hours)
+        actions[CLEANUP] = cleaning_up(StoredArtifacts(connection))
         ticks = Ticks(TickLedger(connection), actions, utc_now)
         regeneration = Regeneration(predictors, utc_now)
         reporter = Reporter("scheduler", VERSION)
 
         async def put_in_force() -> None:
-            wanted = schedules(decisions.configured, candle_minutes=settings.candle_minutes)
+            wanted = schedules(decisions.configured, settings.intervals)
             ticks.obey(await install(connection, wanted, names=actions))
 
         async def follow_configuration() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.scheduler.domain.cadence import Intervals
 from services.scheduler.domain.configuration import changed
 from shared.bus.connection import NatsOptions
 from shared.contracts.configuration import KINDS, Configuration, parsed
@@ -28,7 +29,7 @@ class Settings:
     symbols_file: Path | None
     timeframe: Timeframe
     horizons: tuple[int, ...]
-    candle_minutes: float
+    intervals: Intervals
     #: How long predictions last that are made before a full run.
     pregenerate_ttl_hours: float
     #: What training is configured to until somebody changes it; `named` are the settings of it that
@@ -52,7 +53,7 @@ class Settings:
             symbols_file=file,
             timeframe=timeframe,
             horizons=env.horizons("HORIZONS", HORIZONS),
-            candle_minutes=env.decimal("CANDLE_INTERVAL_MINUTES", 15, least=1 / 60, most=1440),
+            intervals=_intervals(env),
             pregenerate_ttl_hours=env.decimal("PREGENERATE_TTL_HOURS", 24, least=0.01, most=168),
             configuration=first_configuration(env),
             named=frozenset(_named(env)),
@@ -97,6 +98,14 @@ def _provider(env: Environment, timeframe: Timeframe) -> str:
         )
     require_available(provider, timeframe)
     return provider
+
+
+def _intervals(env: Environment) -> Intervals:
+    return Intervals(
+        candle_minutes=env.decimal("CANDLE_INTERVAL_MINUTES", 15, least=1 / 60, most=1440),
+        signal_minutes=env.decimal("SIGNAL_INTERVAL_MINUTES", 5, least=1 / 60, most=1440),
+        cleanup_hours=env.decimal("CLEANUP_INTERVAL_HOURS", 24, least=1 / 60, most=720),
+    )
 
 
 def _named(env: Environment) -> dict[str, object]:

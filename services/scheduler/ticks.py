@@ -73,6 +73,20 @@ def pregenerating(predictions: Predictions, ttl_hours: float) -> Action:
     return make
 
 
+class Artifacts(Protocol):
+    async def clean_up(self) -> None:
+        """Have those deleted that nothing needs any more."""
+
+
+def cleaning_up(artifacts: Artifacts) -> Action:
+    """Delete what nothing needs; what is left over today is left for tomorrow."""
+
+    async def clean_up(due: datetime) -> None:
+        await artifacts.clean_up()
+
+    return clean_up
+
+
 class Regeneration:
     """After a full run, predictions are made anew, to last as usual again."""
 

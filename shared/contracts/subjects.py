@@ -32,6 +32,9 @@ UNIVERSE: Final = "universe"
 CONFIGURATION: Final = "training"
 DRIFT: Final = "drift"
 
+#: The name of the tick that predictors take. All others are the schedulers'.
+SIGNAL_TICK: Final = "signals"
+
 ALL_EVENTS: Final = "evertrain.event.>"
 RUN_COMPLETED: Final = "evertrain.event.run.completed"
 CANDLES_UPDATED: Final = "evertrain.event.candles.updated.*"

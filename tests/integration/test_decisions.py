@@ -12,7 +12,7 @@ from services.scheduler.adapters.decisions import StoredRecord
 from services.scheduler.adapters.outlet import CandleTicks
 from services.scheduler.adapters.schedules import install
 from services.scheduler.automation import keep_schedules
-from services.scheduler.domain.cadence import CANDLES, PREGENERATION, REVIEW
+from services.scheduler.domain.cadence import CANDLES, PREGENERATION, REVIEW, Intervals
 from services.scheduler.domain.configuration import beginning, schedules
 from services.scheduler.domain.decisions import Decisions
 from shared.bus.connection import Connection
@@ -33,7 +33,8 @@ SECOND = replace(FIRST, revision=2, changed_by="api", enabled=True)
 UNIVERSE = Universe(symbols=symbols(2), timeframe=Timeframe.D1, horizons=(1, 3), revision=1)
 
 #: Time zones are read from files, once: here, where no loop is blocked.
-schedules(FIRST, candle_minutes=15)[-1].next_after(BEGIN)
+for schedule in schedules(FIRST, Intervals()):
+    schedule.next_after(BEGIN)
 
 Record = StoredRecord[Configured] | MemoryRecord[Configured]
 
@@ -136,7 +137,7 @@ async def test_a_change_reaches_the_schedules_of_nats_and_leaves_the_others_alon
     names = (CANDLES, REVIEW, PREGENERATION, *Mode)
 
     async def put_in_force() -> None:
-        wanted = schedules(decisions.configured, candle_minutes=15)
+        wanted = schedules(decisions.configured, Intervals())
         await install(connection, wanted, names=names)
 
     async def change(**changes: Any) -> None:

@@ -20,6 +20,7 @@ from shared.contracts.errors import InvalidSetting
 CANDLES: Final = "candles"
 PREGENERATION: Final = "pregeneration"
 REVIEW: Final = "review"
+CLEANUP: Final = "cleanup"
 
 #: How long before a full run its predictions are made.
 PREGENERATED_AHEAD: Final = timedelta(minutes=5)
@@ -101,6 +102,15 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """How often is due what has no cron expression and is no part of the configuration."""
+
+    candle_minutes: float = 15.0
+    signal_minutes: float = 5.0
+    cleanup_hours: float = 24.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
     """A schedule, and since when JetStream has it: what was due before is nothing to catch up."""
 
@@ -111,6 +121,10 @@ class InForce:
 def every_minutes(name: str, minutes: float, *, one_in: int = 1) -> Schedule:
     """The period of so many minutes, rounded to whole seconds."""
     return Schedule(name=name, every=timedelta(seconds=round(minutes * 60)), one_in=one_in)
+
+
+def every_hours(name: str, hours: float) -> Schedule:
+    return every_minutes(name, hours * 60)
 
 
 def review() -> Schedule:

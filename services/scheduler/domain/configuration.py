@@ -11,9 +11,12 @@ import msgspec
 
 from services.scheduler.domain.cadence import (
     CANDLES,
+    CLEANUP,
+    Intervals,
     Schedule,
     check_zone,
     checked_cron,
+    every_hours,
     every_minutes,
     pregeneration,
     review,
@@ -29,6 +32,7 @@ from shared.contracts.configuration import (
     allowed,
 )
 from shared.contracts.errors import InvalidSetting
+from shared.contracts.subjects import SIGNAL_TICK
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode
 
@@ -74,11 +78,18 @@ def training_schedules(configuration: Configuration) -> tuple[Schedule, ...]:
     return tuple(wanted)
 
 
-def schedules(configuration: Configuration, *, candle_minutes: float) -> tuple[Schedule, ...]:
+def schedules(configuration: Configuration, intervals: Intervals) -> tuple[Schedule, ...]:
     """Everything that is due regularly."""
     training = training_schedules(configuration)
     ahead = [pregeneration(schedule) for schedule in training if schedule.name == Mode.FULL]
-    return (every_minutes(CANDLES, candle_minutes), review(), *ahead, *training)
+    return (
+        every_minutes(CANDLES, intervals.candle_minutes),
+        every_minutes(SIGNAL_TICK, intervals.signal_minutes),
+        review(),
+        *ahead,
+        *training,
+        every_hours(CLEANUP, intervals.cleanup_hours),
+    )
 
 
 def policy(configuration: Configuration) -> Policy:

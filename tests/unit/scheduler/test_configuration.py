@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.scheduler.domain.cadence import Intervals
 from services.scheduler.domain.configuration import (
     beginning,
     changed,
@@ -32,7 +33,7 @@ DEFAULT = Configuration()
 
 
 def scheduled(configuration: Configuration) -> dict[str, str]:
-    return {one.name: one.expression for one in schedules(configuration, candle_minutes=15)}
+    return {one.name: one.expression for one in schedules(configuration, Intervals())}
 
 
 def test_the_named_settings_change_and_the_others_keep_their_values() -> None:
@@ -91,7 +92,7 @@ def test_whatever_is_sent_is_a_configuration_or_a_setting_to_mend(name: str, val
         configuration = changed(DEFAULT, {name: value})
     except (InvalidSetting, InvalidSymbol):
         return
-    schedules(configuration, candle_minutes=15)
+    schedules(configuration, Intervals())
     assert codec.decode(codec.encode(configuration), Configuration) == configuration
 
 
@@ -110,7 +111,7 @@ def test_symbols_are_written_with_commas() -> None:
 
 def test_without_automation_only_the_retrains_are_scheduled() -> None:
     assert scheduled(DEFAULT).keys() == {
-        "candles", "review", "incremental", "full", "pregeneration",
+        "candles", "signals", "review", "incremental", "full", "pregeneration", "cleanup",
     }  # fmt: skip
 
 
@@ -120,12 +121,12 @@ def test_the_cycle_is_scheduled_once_it_is_enabled() -> None:
 
 def test_what_is_switched_off_is_not_scheduled() -> None:
     off = replace(DEFAULT, incremental_enabled=False, full_retrain_enabled=False)
-    assert scheduled(off).keys() == {"candles", "review"}
+    assert scheduled(off).keys() == {"candles", "signals", "review", "cleanup"}
 
 
 def test_the_zone_is_that_of_both_retrains() -> None:
     moved = replace(DEFAULT, schedule_timezone="Europe/Istanbul")
-    zones = {one.name: one.zone for one in schedules(moved, candle_minutes=15)}
+    zones = {one.name: one.zone for one in schedules(moved, Intervals())}
     assert (zones["incremental"], zones["full"], zones["candles"]) == (
         "Europe/Istanbul",
         "Europe/Istanbul",

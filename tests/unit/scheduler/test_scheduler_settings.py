@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from services.scheduler.domain.cadence import Intervals
 from services.scheduler.settings import Settings
 from shared.contracts.configuration import Configuration
 from shared.contracts.errors import InvalidSetting
@@ -19,7 +20,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.symbols is None
     assert settings.timeframe is Timeframe.M15
     assert settings.horizons == (1, 3, 7, 14, 30)
-    assert settings.candle_minutes == 15
+    assert settings.intervals == Intervals(candle_minutes=15, signal_minutes=5, cleanup_hours=24)
     assert (settings.configuration, settings.named) == (Configuration(), frozenset())
 
 
@@ -97,6 +98,8 @@ def test_the_symbols_of_the_environment_are_the_universe_and_no_limit_of_the_cyc
         ("ML_TRAIN_INTERVAL_CYCLES", "0"),
         ("CYCLE_MINUTES", "0"),
         ("CANDLE_INTERVAL_MINUTES", "inf"),
+        ("SIGNAL_INTERVAL_MINUTES", "0"),
+        ("CLEANUP_INTERVAL_HOURS", "daily"),
         ("AUTO_TRAINING_ENABLED", "perhaps"),
         ("INCREMENTAL_ENABLED", "2"),
         ("INCREMENTAL_SCHEDULE", "every day"),
