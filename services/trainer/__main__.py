@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from services.trainer.adapters import intake
+from services.trainer.adapters.inspector import ArtifactInspector
 from services.trainer.adapters.outlet import BusOutlet
 from services.trainer.adapters.peers import LiveSlopes
 from services.trainer.adapters.planner import SchedulerPlanner
@@ -13,18 +14,23 @@ from services.trainer.adapters.pool import TrainingPool
 from services.trainer.adapters.registry import KvRegistry
 from services.trainer.adapters.runbook import KvRunBook
 from services.trainer.adapters.strays import refuse_strays
+from services.trainer.cleanup import Cleanup
 from services.trainer.foreman import Foreman
 from services.trainer.job import Worker
+from services.trainer.rollback import Rollbacks
 from services.trainer.run import Coordinator
 from services.trainer.settings import Settings
 from shared.bus import rpc, topology
 from shared.bus.connection import connected
 from shared.bus.consumer import consume
 from shared.bus.kv import Bucket
-from shared.bus.locks import JetStreamLeases
+from shared.bus.locks import JetStreamLeases, SymbolLocks
+from shared.bus.objects import Artifacts
 from shared.bus.publisher import Publisher
+from shared.bus.rpc import Endpoint
 from shared.bus.survey import Reporter
 from shared.contracts import subjects
+from shared.contracts.requests import CleanupRequest, RollbackRequest
 from shared.market.store import CandleStore
 from shared.runtime.clock import utc_now
 from shared.runtime.lease import LeasePolicy
@@ -75,6 +81,26 @@ async def main(env: Environment) -> None:
             policy=LeasePolicy(),
             clock=utc_now,
         )
+        rollbacks = Rollbacks(
+            name=reporter.instance,
+            registry=registry,
+            inspector=ArtifactInspector(),
+            locks=SymbolLocks(connection),
+            outlet=outlet,
+            leases=leases,
+            policy=LeasePolicy(),
+            clock=utc_now,
+        )
+        cleanup = Cleanup(
+            artifacts=Artifacts(connection),
+            registry=registry,
+            retention=settings.retention,
+            clock=utc_now,
+        )
+        endpoints = (
+            Endpoint(name="rollback", request=RollbackRequest, handler=rollbacks.roll_back),
+            Endpoint(name="cleanup", request=CleanupRequest, handler=cleanup.clean_up),
+        )
 
         cycles, runs = intake.requests(coordinator.on_request)
         jobs = intake.orders(worker.on_order, at_once=settings.processes)
@@ -92,7 +118,7 @@ async def main(env: Environment) -> None:
             partial(refuse_strays, connection, publisher),
             partial(consume, connection, publisher, jobs),
             endless(peers.follow),
-            partial(rpc.serve, connection, "trainer", VERSION, ()),
+            partial(rpc.serve, connection, "trainer", VERSION, endpoints),
             partial(reporter.report_itself, connection),
             pool.rest_when_idle,
             say_how_children_run,

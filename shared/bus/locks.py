@@ -4,8 +4,9 @@ from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.contracts import codec
 from shared.contracts.errors import Conflict, LeaseLost, LeaseTaken, Unavailable
-from shared.contracts.records import LockHolder
-from shared.contracts.subjects import LOCKS, TRAINING_LOCK
+from shared.contracts.records import LockHolder, SymbolHolder
+from shared.contracts.subjects import LOCKS, TRAINING_LOCK, symbol_lock
+from shared.contracts.symbols import Symbol
 from shared.runtime.lease import Revision
 
 
@@ -19,6 +20,18 @@ class TrainingLock:
         """May raise Unavailable."""
         entry = await self._locks.get(TRAINING_LOCK)
         return codec.decode(entry.value, LockHolder) if entry else None
+
+
+class SymbolLocks:
+    """The locks of the symbols as everyone sees them who does not hold them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._locks = Bucket(connection, LOCKS)
+
+    async def symbol_holder(self, symbol: Symbol) -> SymbolHolder | None:
+        """May raise Unavailable."""
+        entry = await self._locks.get(symbol_lock(symbol))
+        return codec.decode(entry.value, SymbolHolder) if entry else None
 
 
 class JetStreamLeases:

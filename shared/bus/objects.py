@@ -4,8 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncGenerator
-from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 import nats.errors
 import orjson
@@ -17,6 +16,7 @@ from nats.js.object_store import ObjectStore
 from shared.bus import stored
 from shared.bus.connection import Connection
 from shared.bus.kv import EXPECTED_LAST, WRONG_LAST
+from shared.contracts.artifacts import Artifact
 from shared.contracts.errors import ArtifactRefused, NotFound, Unavailable
 from shared.contracts.subjects import ARTIFACTS
 
@@ -24,16 +24,6 @@ _STREAM: Final = f"OBJ_{ARTIFACTS}"
 #: Below the default of a NATS server's largest message, 1 MiB.
 _CHUNK: Final = 512 << 10
 _TIMEOUT_S: Final = 30.0
-
-
-class Artifact(NamedTuple):
-    """What the store says of one artifact. `sequence` and `nuid` are those of this storing."""
-
-    name: str
-    size: int
-    stored_at: datetime
-    sequence: int
-    nuid: str
 
 
 class Artifacts:

@@ -7,8 +7,9 @@ import orjson
 import pytest
 
 from shared.bus.connection import Connection
-from shared.bus.objects import Artifact, Artifacts
+from shared.bus.objects import Artifacts
 from shared.contracts import subjects
+from shared.contracts.artifacts import Artifact
 from shared.contracts.errors import ArtifactRefused, NotFound, Unavailable
 from tests.support.servers import NatsServer, crash_and_restart
 

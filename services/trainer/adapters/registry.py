@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from services.trainer.domain.retention import Version
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket, Entry
 from shared.bus.objects import Artifacts
@@ -85,6 +86,29 @@ class KvRegistry:
     async def live_model(self, symbol: Symbol) -> ModelRecord | None:
         entry = await self._models.get(symbol.token)
         return codec.decode(entry.value, ModelRecord) if entry else None
+
+    async def kept(self, symbol: Symbol) -> list[ModelRecord]:
+        """What was written for the symbol, as far back as the bucket keeps it, oldest first. The
+        last one is the live one, read from the leader: the history may be behind.
+        """
+        history = [
+            codec.decode(entry.value, ModelRecord)
+            for entry in await self._models.history(symbol.token)
+        ]
+        live = await self.live_model(symbol)
+        if live is not None and live not in history[-1:]:
+            history.append(live)
+        return history
+
+    async def versions(self) -> list[list[Version]]:
+        """The same of all symbols, and as much of it as says which files are needed."""
+        return [
+            [
+                codec.decode(written.value, Version)
+                for written in await self._models.history(live.key)
+            ]
+            for live in await self._models.entries()
+        ]
 
     async def fetch(self, sha256: str) -> bytes:
         """What was stored under this name; empty where it is lost or damaged."""

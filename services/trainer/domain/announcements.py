@@ -10,6 +10,7 @@ from shared.contracts.events import (
     JobStarted,
     ModelPromoted,
     ModelRefused,
+    ModelRolledBack,
     RunCompleted,
     RunFailed,
     RunRequested,
@@ -21,6 +22,7 @@ from shared.contracts.records import (
     LockHolder,
     ModelRecord,
     Problem,
+    RolledBack,
     RunRecord,
     Verdict,
 )
@@ -163,6 +165,17 @@ def model_promoted(model: ModelRecord, replaced: ModelRecord | None) -> ModelPro
         token=model.token,
         avg_roc_auc=model.avg_roc_auc,
         avg_roc_auc_null=model.avg_roc_auc_null,
+    )
+
+
+def model_rolled_back(model: ModelRecord, how: RolledBack) -> ModelRolledBack:
+    return ModelRolledBack(
+        id=f"model.rolled_back:{model.symbol}:{model.version}:{model.token}",
+        at=how.at,
+        symbol=model.symbol,
+        model_version=model.version,
+        previous_version=how.from_version,
+        token=model.token,
     )
 
 

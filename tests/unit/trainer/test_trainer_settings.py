@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from services.trainer.domain.retention import Retention
 from services.trainer.settings import Settings
 from shared.contracts.errors import InvalidSetting
 from shared.runtime.settings import Environment
@@ -13,6 +14,7 @@ def read(**values: str) -> Settings:
 
 def test_the_defaults_are_those_of_the_contract() -> None:
     assert read().processes == os.cpu_count()
+    assert read().retention == Retention(models_per_symbol=5, days=30)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("TRAINER_PROCESSES", "many"),
         ("TRAINER_MEMORY_MB", "1"),
         ("TRAINER_DEADLINE_S", "0"),
+        ("MAX_MODELS_PER_SYMBOL", "0"),
+        ("MAX_AGE_DAYS", "0"),
     ],
 )
 def test_a_bad_value_is_refused_and_the_variable_named(name: str, value: str) -> None:
