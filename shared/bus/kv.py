@@ -22,6 +22,8 @@ from shared.contracts.errors import Conflict, Unavailable
 from shared.runtime.backoff import backoff
 
 EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
+#: Of which subjects the last one is expected, where not of that which is written.
+_EXPECTED_AMONG: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 #: JetStream's error codes for a compare-and-set that lost.
 WRONG_LAST: Final = frozenset({10071, 10164})
 _UNANSWERED: Final = (nats.errors.Error, OSError, TimeoutError)
@@ -49,6 +51,15 @@ class CaughtUp(NamedTuple):
 
 
 Change = Entry | Removed | CaughtUp
+
+
+class State(NamedTuple):
+    """The live entries of some keys, in the order in which they were last written, and the revision
+    of the newest change among those keys, whether it wrote or removed; 0 where there was none.
+    """
+
+    entries: list[Entry]
+    revision: int
 
 
 class Bucket:
@@ -99,6 +110,16 @@ class Bucket:
             headers["Nats-TTL"] = f"{round(ttl)}s"
         return await self._publish(key, value, headers)
 
+    async def update_among(self, key: str, value: bytes, pattern: str, last: int) -> int:
+        """Write only if no key that matches `pattern`, as `key` must, has changed since revision
+        `last`, which is that of a `state`; the new revision.
+
+        Raises:
+            Conflict: one of them was written or removed in between.
+        """
+        headers = {EXPECTED_LAST: str(last), _EXPECTED_AMONG: self._prefix + pattern}
+        return await self._publish(key, value, headers)
+
     async def revise(self, key: str, revised: Callable[[bytes | None], bytes]) -> bytes:
         """Write what `revised` makes of the newest value (None: there is none), and again if
         someone else wrote in between; what is stored now. The same value is not written again.
@@ -127,12 +148,28 @@ class Bucket:
 
     async def entries(self, pattern: str = ">") -> list[Entry]:
         """The live entries whose keys match, in the order in which they were last written."""
+        return (await self.state(pattern)).entries
+
+    async def state(self, pattern: str = ">") -> State:
+        """The live entries whose keys match, and what `update_among` needs to know of them."""
         found: dict[str, Entry] = {}
+        revision = 0
         for change in await self._read(pattern, api.DeliverPolicy.LAST_PER_SUBJECT):
             found.pop(change.key, None)  # it was written again, and goes to the end
             if isinstance(change, Entry):
                 found[change.key] = change
-        return list(found.values())
+            revision = max(revision, change.revision)
+        return State(list(found.values()), revision)
+
+    async def newest(self, pattern: str) -> Entry | Removed | None:
+        """What was last written or removed of the keys that match; None if nothing ever was."""
+        message = await stored.newest(self._connection, self._stream, self._prefix + pattern)
+        if message is None:
+            return None
+        key = message.subject[len(self._prefix) :]
+        if is_marker(message.headers):
+            return Removed(key, message.sequence)
+        return Entry(key, message.data, message.sequence)
 
     async def history(self, key: str) -> list[Entry]:
         """The values of a key that the bucket keeps, oldest first."""

@@ -25,10 +25,11 @@ class Message(NamedTuple):
     data: bytes
     headers: dict[str, str]
     stored_at: datetime
+    subject: str
 
 
 async def newest(connection: Connection, stream: str, subject: str) -> Message | None:
-    """The last message of the subject, None if there is none.
+    """The last message whose subject matches, None if there is none.
 
     Raises:
         Unavailable: NATS does not answer in time, or there is no such stream.
@@ -52,6 +53,7 @@ class _Found(msgspec.Struct):
 
     seq: int
     time: datetime
+    subject: str
     data: bytes = b""
     hdrs: bytes = b""
 
@@ -80,7 +82,7 @@ async def _read(connection: Connection, stream: str, wanted: dict[str, object]) 
     answer = _ANSWER.decode(reply.data)
     if answer.message is not None:
         found = answer.message
-        return Message(found.seq, found.data, _headers(found.hdrs), found.time)
+        return Message(found.seq, found.data, _headers(found.hdrs), found.time, found.subject)
     if answer.error is not None and answer.error.err_code == _NO_MESSAGE:
         return None
     said = answer.error.description if answer.error else "it gives no message and no reason"

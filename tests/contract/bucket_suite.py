@@ -4,7 +4,7 @@ from typing import Protocol
 
 import pytest
 
-from shared.bus.kv import Entry
+from shared.bus.kv import Entry, Removed, State
 from shared.contracts.errors import Conflict
 
 
@@ -17,9 +17,15 @@ class AnyBucket(Protocol):
 
     async def update(self, key: str, value: bytes, last: int) -> int: ...
 
+    async def update_among(self, key: str, value: bytes, pattern: str, last: int) -> int: ...
+
     async def delete(self, key: str) -> None: ...
 
     async def entries(self, pattern: str = ">") -> list[Entry]: ...
+
+    async def state(self, pattern: str = ">") -> State: ...
+
+    async def newest(self, pattern: str) -> Entry | Removed | None: ...
 
 
 class BucketSuite:
@@ -82,6 +88,41 @@ class BucketSuite:
         middle = await bucket.create("b", b"b")
         last = await bucket.update("a", b"new", first)
         assert await bucket.entries() == [Entry("b", b"b", middle), Entry("a", b"new", last)]
+
+    async def test_a_state_counts_removals_as_changes(self, bucket: AnyBucket) -> None:
+        assert await bucket.state("open.*") == State([], 0)
+        kept = await bucket.create("open.a", b"a")
+        removed = await bucket.create("open.b", b"b")
+        await bucket.create("closed.a", b"")
+        assert (await bucket.state("open.*")).revision == removed
+        await bucket.delete("open.b")
+        state = await bucket.state("open.*")
+        assert state.entries == [Entry("open.a", b"a", kept)]
+        assert state.revision > removed + 1
+
+    async def test_a_write_among_others_needs_them_all_unchanged(self, bucket: AnyBucket) -> None:
+        first = await bucket.update_among("open.a", b"a", "open.*", 0)
+        with pytest.raises(Conflict):
+            await bucket.update_among("open.b", b"b", "open.*", 0)
+        await bucket.create("closed.a", b"")
+        await bucket.update_among("open.b", b"b", "open.*", first)
+        state = await bucket.state("open.*")
+        await bucket.delete("open.a")
+        with pytest.raises(Conflict):
+            await bucket.update_among("open.c", b"c", "open.*", state.revision)
+        await bucket.update_among("open.c", b"c", "open.*", (await bucket.state("open.*")).revision)
+        assert await keys(bucket, "open.*") == ["open.b", "open.c"]
+
+    async def test_the_newest_of_several_keys_may_be_a_removal(self, bucket: AnyBucket) -> None:
+        assert await bucket.newest("closed.a.*") is None
+        await bucket.create("closed.a.2", b"two")
+        written = await bucket.create("closed.a.1", b"one")
+        await bucket.create("closed.b.9", b"other")
+        assert await bucket.newest("closed.a.*") == Entry("closed.a.1", b"one", written)
+        await bucket.delete("closed.a.2")
+        newest = await bucket.newest("closed.a.*")
+        assert isinstance(newest, Removed)
+        assert newest.key == "closed.a.2"
 
 
 async def keys(bucket: AnyBucket, pattern: str) -> list[str]:

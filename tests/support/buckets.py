@@ -2,13 +2,14 @@
 
 from itertools import count
 
-from shared.bus.kv import Entry
+from shared.bus.kv import Entry, Removed, State
 from shared.contracts.errors import Conflict
 
 
 class MemoryBucket:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._removed: dict[str, Removed] = {}
         self._revisions = count(1)
 
     async def get(self, key: str) -> Entry | None:
@@ -28,13 +29,33 @@ class MemoryBucket:
             raise Conflict(f"{key} was changed by someone else")
         return self._write(key, value)
 
+    async def update_among(self, key: str, value: bytes, pattern: str, last: int) -> int:
+        assert _matches(pattern, key)
+        if (await self.state(pattern)).revision != last:
+            raise Conflict(f"one of {pattern} was changed by someone else")
+        return self._write(key, value)
+
     async def delete(self, key: str) -> None:
-        next(self._revisions)
         self._entries.pop(key, None)
+        self._removed[key] = Removed(key, next(self._revisions))
 
     async def entries(self, pattern: str = ">") -> list[Entry]:
-        found = [entry for key, entry in self._entries.items() if _matches(pattern, key)]
-        return sorted(found, key=lambda entry: entry.revision)
+        return (await self.state(pattern)).entries
+
+    async def state(self, pattern: str = ">") -> State:
+        changes = self._changes(pattern)
+        entries = [change for change in changes if isinstance(change, Entry)]
+        return State(entries, changes[-1].revision if changes else 0)
+
+    async def newest(self, pattern: str) -> Entry | Removed | None:
+        changes = self._changes(pattern)
+        return changes[-1] if changes else None
+
+    def _changes(self, pattern: str) -> list[Entry | Removed]:
+        """The newest of each key that matches, oldest first."""
+        newest: dict[str, Entry | Removed] = {**self._removed, **self._entries}
+        found = [change for key, change in newest.items() if _matches(pattern, key)]
+        return sorted(found, key=lambda change: change.revision)
 
     def _write(self, key: str, value: bytes) -> int:
         revision = next(self._revisions)
