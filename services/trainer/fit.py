@@ -13,7 +13,7 @@ from services.trainer.domain.gate import Unseen, judge
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from services.trainer.domain.learners import Booster, BoosterLearner, effort_for
 from services.trainer.domain.natives import encode_base
-from services.trainer.domain.outlooks import outlook
+from services.trainer.domain.outlooks import Past, outlooks
 from services.trainer.domain.sample import Sample, check_days, sample
 from services.trainer.domain.soundness import check_packed, sound_artifact
 from services.trainer.domain.updates import base_for, update
@@ -171,9 +171,12 @@ def _card(
         spec=SPEC,
         features=NAMES,
         boosters=names,
-        outlooks=tuple(
-            outlook(horizon, known.returns[:, place], judged.blend, place)
-            for place, horizon in enumerate(known.horizons)
-        ),
+        outlooks=outlooks(known.horizons, _past(known, judged), judged.blend),
         libraries=versions(),
     )
+
+
+def _past(known: Sample, judged: Validation) -> Past:
+    p_up = np.full(known.returns.shape, np.nan)
+    p_up[judged.unseen] = judged.p_up
+    return Past(atr_pct=known.atr_pct, returns=known.returns, p_up=p_up)

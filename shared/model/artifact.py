@@ -32,6 +32,9 @@ from shared.model.linear import Linear
 from shared.model.trial import Trial
 
 _MAGIC: Final = b"EVTMODEL"
+
+#: Models of format 1 have outlooks without `usual_atr_pct`, and are served as they are.
+_FORMAT: Final = 2
 _LENGTH: Final = struct.Struct("<I")
 _HEAD: Final = len(_MAGIC) + hashlib.sha256().digest_size + _LENGTH.size
 
@@ -65,13 +68,18 @@ _ARRAYS: Final = _FOREST | _LINEAR | _TRIAL
 class Outlook:
     """What followed, over one horizon, in the training window. Returns in percent of the close.
 
+    All are as they would have been at an average true range of `usual_atr_pct`: see `reach`.
     `mean_up_pct` and `mean_down_pct` are the mean returns of the rows that rose, and of those that
-    did not; `low_pct` and `high_pct` bound the middle 80 % of all. `weights` are the learners', the
-    boosters in the card's order and the basic model last, `slope` and `intercept` the calibration:
-    see `Blend`.
+    did not; `low_pct` and `high_pct` bound how far a return was from what was expected of it, with
+    the coverage that is promised. `weights` are the learners', the boosters in the card's order and
+    the basic model last, `slope` and `intercept` the calibration: see `Blend`.
+
+    Where `usual_atr_pct` is None, in older models, returns are as they were, and `low_pct` and
+    `high_pct` bound the middle 80 % of them, whatever was expected.
     """
 
     horizon: Horizon
+    usual_atr_pct: float | None
     mean_up_pct: float
     mean_down_pct: float
     low_pct: float
@@ -143,7 +151,7 @@ def encode(model: Model) -> bytes:
     """
     arrays = _arrays_of(model)
     header = asdict(model.card) | {
-        "format": 1,
+        "format": _FORMAT,
         "depth": model.forest.depth,
         "shapes": {name: list(array.shape) for name, array in arrays.items()},
     }
@@ -184,7 +192,7 @@ def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
         header = json.loads(data[_HEAD : _HEAD + length], parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as exc:
         raise ArtifactRefused("the artifact's header is not JSON") from exc
-    if not isinstance(header, dict) or header.get("format") != 1:
+    if not isinstance(header, dict) or header.get("format") not in (1, _FORMAT):
         raise ArtifactRefused("the artifact has a format that this version does not read")
     return header, _HEAD + length
 
@@ -251,9 +259,11 @@ def _card(header: dict[str, Any]) -> Card:
 def _outlook(fields: dict[str, Any]) -> Outlook:
     fields = dict(fields)
     horizon, weights = fields.pop("horizon"), fields.pop("weights")
+    usual = fields.pop("usual_atr_pct", None)
     return Outlook(
         horizon=_count(horizon),
         weights=tuple(map(_number, weights)),
+        usual_atr_pct=None if usual is None else _positive(usual),
         **{name: _number(value) for name, value in fields.items()},
     )
 
@@ -268,6 +278,13 @@ def _number(value: object) -> float:
     if not isinstance(value, int | float) or not abs(value) <= _MOST:
         raise ValueError(f"{value!r} is not a number, or not a reasonable one")
     return float(value)
+
+
+def _positive(value: object) -> float:
+    number = _number(value)
+    if number <= 0.0:
+        raise ValueError(f"{value!r} is not above zero")
+    return number
 
 
 def _text(value: object) -> str:

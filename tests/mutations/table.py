@@ -90,8 +90,8 @@ _FEATURES: Final = (
     Mutant(
         guard="one mistaken candle makes no fortune expected",
         file=f"{_DOMAIN}/outlooks.py",
-        source="_within_reach(returns)\n    low",
-        instead="returns\n    low",
+        source="_within_reach(scaled[known])",
+        instead="scaled[known]",
         test=f"{_UNIT}/test_data_trouble.py"
         "::test_one_mistaken_candle_does_not_make_a_fortune_expected",
     ),
@@ -430,7 +430,7 @@ _SERVING: Final = (
     ),
     Mutant(
         guard="the predictor says at once that a model reads other features",
-        file="services/predictor/adapters/models.py",
+        file="shared/model/opening.py",
         source="    if card.spec != SPEC:\n",
         instead="    if not SPEC:\n",
         test="tests/unit/predictor/test_model_cache.py::test_a_model_of_other_features_is_refused",

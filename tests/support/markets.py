@@ -42,6 +42,21 @@ def planted_signal(
     return _candles(moves, np.exp(10.0 + 0.5 * signal), timeframe, rng)
 
 
+def clustered(
+    rows: int, *, seed: int = 0, timeframe: Timeframe = Timeframe.D1, drift: float = 0.0
+) -> Candles:
+    """A random walk whose steps are large for a while, then small: the logarithm of their standard
+    deviation reverts to its mean, by half in 34 rows, and wanders from it by 0.5 either way.
+    """
+    rng = np.random.default_rng(seed)
+    level = rng.standard_normal(rows)
+    for row in range(1, rows):
+        level[row] = 0.98 * level[row - 1] + math.sqrt(1.0 - 0.98**2) * level[row]
+    step = _STEP * np.exp(0.5 * level)
+    volume = np.exp(10.0 + 0.5 * rng.standard_normal(rows))
+    return _candles(step * rng.standard_normal(rows) + drift, volume, timeframe, rng, step)
+
+
 def troubled(rows: int, *, seed: int = 0) -> Candles:
     """A price that stands still for long stretches, and hours without a trade."""
     candles = random_walk(rows, seed=seed, timeframe=Timeframe.H1)
@@ -68,11 +83,12 @@ def _candles(
     volume: npt.NDArray[np.float64],
     timeframe: Timeframe,
     rng: np.random.Generator,
+    step: float | npt.NDArray[np.float64] = _STEP,
 ) -> Candles:
     rows = len(moves)
     close = 100.0 * np.exp(np.cumsum(moves))
-    start = np.concatenate([[100.0], close[:-1]]) * np.exp(0.1 * _STEP * rng.standard_normal(rows))
-    wick = np.exp(np.abs(0.5 * _STEP * rng.standard_normal((2, rows))))
+    start = np.concatenate([[100.0], close[:-1]]) * np.exp(0.1 * step * rng.standard_normal(rows))
+    wick = np.exp(np.abs(0.5 * step * rng.standard_normal((2, rows))))
     candles = np.empty(rows, ROW)
     candles["at"] = START_MS + np.arange(rows) * timeframe.ms
     candles["open"], candles["close"], candles["volume"] = start, close, volume

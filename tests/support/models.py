@@ -34,6 +34,7 @@ def made_up_model(
             outlooks=tuple(
                 Outlook(
                     horizon=horizon,
+                    usual_atr_pct=2.0,
                     mean_up_pct=1.5,
                     mean_down_pct=-1.0,
                     low_pct=-2.0,

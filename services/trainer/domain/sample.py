@@ -13,18 +13,21 @@ from shared.contracts.terms import Horizon
 from shared.model.candles import Candles
 from shared.model.features import Matrix, matrix
 from shared.model.history import MIN_WINDOW, WARMUP
+from shared.model.reach import atr_pct
 
 _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """`at` [rows], open times in ms; `features` [rows, features]; `returns` in percent and
-    `labels` [rows, horizons], all known: rows whose longest horizon is not over yet are not in it.
+    """`at` [rows], open times in ms; `features` [rows, features]; `atr_pct` [rows]; `returns` in
+    percent and `labels` [rows, horizons], all known: rows whose longest horizon is not over yet are
+    not in it.
     """
 
     at: npt.NDArray[np.int64]
     features: Matrix
+    atr_pct: npt.NDArray[np.float64]
     returns: npt.NDArray[np.float64]
     labels: npt.NDArray[np.float32]
     horizons: tuple[Horizon, ...]
@@ -49,6 +52,7 @@ def sample(job: FitJob, candles: Candles) -> Sample:
     return Sample(
         at=candles["at"][WARMUP:][window][:known],
         features=features[:known],
+        atr_pct=atr_pct(candles)[window][:known],
         returns=returns,
         labels=rises(returns),
         horizons=horizons,

@@ -23,7 +23,7 @@ from services.trainer.domain.jobs import FitJob, FitResult, Progress
 from services.trainer.domain.labels import returns_ahead, rises
 from services.trainer.domain.learners import Booster, Fitted, LabelTable, Refresher
 from services.trainer.domain.natives import Base, decode_base
-from services.trainer.domain.outlooks import outlook
+from services.trainer.domain.outlooks import Past, outlooks
 from services.trainer.domain.refreshers import refreshers
 from services.trainer.domain.sample import rows_of_days
 from services.trainer.domain.scores import score, surprise
@@ -38,6 +38,7 @@ from shared.model.features import SPEC, Matrix, matrix
 from shared.model.forecast import probabilities
 from shared.model.history import WARMUP
 from shared.model.linear import Linear
+from shared.model.reach import atr_pct
 from shared.model.trial import Trial
 
 #: In nats per row: an update that loses more asks for a full training.
@@ -226,7 +227,6 @@ def _model(
     job: FitJob, candles: Candles, base: Base, recent: Recent, updated: Updated, trial: Trial
 ) -> Model:
     depth, horizons = base.effort.depth, recent.horizons
-    returns = returns_ahead(candles["close"][WARMUP:], horizons)
     ridge = updated.basic[0].ridge
     return Model(
         card=replace(
@@ -234,10 +234,7 @@ def _model(
             mode=Mode.INCREMENTAL,
             candle_at_ms=int(candles["at"][-1]),
             rows=min(recent.window, len(recent.at)) - horizons[0],
-            outlooks=tuple(
-                outlook(horizon, returns[:-horizon, place], base.model.blend, place)
-                for place, horizon in enumerate(horizons)
-            ),
+            outlooks=outlooks(horizons, _past(candles, horizons, trial), base.model.blend),
         ),
         forest=packing.forest(
             [booster.packed(depth) for each in updated.boosters for booster in each], depth
@@ -249,6 +246,17 @@ def _model(
         ),
         trial=trial,
     )
+
+
+def _past(candles: Candles, horizons: tuple[Horizon, ...], trial: Trial) -> Past:
+    """All candles, the newest included, and what was foretold of them."""
+    returns = returns_ahead(candles["close"], horizons)[WARMUP:]
+    p_up = np.full(returns.shape, np.nan)
+    _, rows, places = np.intersect1d(
+        candles["at"][WARMUP:], trial.at, assume_unique=True, return_indices=True
+    )
+    p_up[rows] = trial.p_up[places]
+    return Past(atr_pct=atr_pct(candles), returns=returns, p_up=p_up)
 
 
 def _trial(base: Base, at: npt.NDArray[np.int64], p_up: Foretold) -> Trial:

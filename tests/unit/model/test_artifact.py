@@ -78,6 +78,17 @@ def test_the_same_model_is_the_same_bytes() -> None:
     assert encode(made_up_model(seed=1)) != DATA
 
 
+def test_a_model_of_the_first_format_is_read_and_can_be_written_again() -> None:
+    older = [
+        {name: value for name, value in outlook.items() if name != "usual_atr_pct"}
+        for outlook in _header()["outlooks"]
+    ]
+    model = decode(_with_header(format=1, outlooks=older))
+    assert [outlook.usual_atr_pct for outlook in model.card.outlooks] == [None, None]
+    assert model.card.outlooks[0].low_pct == -2.0
+    assert _same(decode(encode(model)), model)
+
+
 def test_a_model_that_would_be_refused_is_not_written() -> None:
     model = made_up_model()
     broken = dataclasses.replace(
@@ -160,7 +171,7 @@ def _refused_or_finite(data: bytes) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": 2},
+        {"format": 3},
         {"symbol": "not a symbol"},
         {"timeframe": "2m"},
         {"depth": 0},
@@ -171,6 +182,7 @@ def _refused_or_finite(data: bytes) -> None:
         {"outlooks": _header()["outlooks"][::-1]},
         {"outlooks": [_header()["outlooks"][0] | {"slope": 1e300}]},
         {"outlooks": _with_outlook(slope=-1.0)},
+        {"outlooks": _with_outlook(usual_atr_pct=0.0)},
         {"outlooks": _with_outlook(intercept=1e3)},
         {"outlooks": _with_outlook(weights=[0.5, 0.5])},
         {"outlooks": _with_outlook(weights=[0.5, 0.5, 0.5, -0.5])},

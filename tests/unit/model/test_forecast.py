@@ -9,6 +9,7 @@ from shared.model.features import matrix
 from shared.model.forecast import forecast, probabilities
 from shared.model.history import MIN_WINDOW, WARMUP, rows_to_read
 from shared.model.odds import logit, sigmoid
+from shared.model.reach import atr_pct, reach
 from tests.support.markets import random_walk
 from tests.support.models import made_up_model
 
@@ -34,8 +35,40 @@ def test_a_forecast_says_its_numbers_in_the_contracts_terms() -> None:
         assert said.p_up == pytest.approx(np.mean(list(said.by_learner.values())))
         assert said.direction is (Direction.UP if said.p_up >= 0.5 else Direction.DOWN)
         assert said.confidence == max(said.p_up, 1 - said.p_up)
-        assert said.expected_return_pct == pytest.approx(1.5 * said.p_up - (1 - said.p_up))
+        expected = 1.5 * said.p_up - (1 - said.p_up)
+        (times,) = reach(atr_pct(CANDLES)[-1:], 2.0)
+        assert said.expected_return_pct == pytest.approx(times * expected)
+        assert said.interval_pct == pytest.approx(
+            (times * (expected - 2), times * (expected + 2.5))
+        )
+        assert said.interval_coverage == 0.8
+
+
+def test_an_interval_is_wider_while_the_market_moves_more() -> None:
+    """Three times the average true range, in a market that otherwise did the same."""
+    wild = CANDLES.copy()
+    for name in ("open", "high", "low", "close"):
+        wild[name] = 100.0 * (CANDLES[name] / 100.0) ** 3
+    for usual, more in zip(forecast(MODEL, CANDLES), forecast(MODEL, wild), strict=True):
+        width, wider = (np.diff(said.interval_pct).item() for said in (usual, more))
+        assert wider / width == pytest.approx(3**0.75, rel=0.05)
+
+
+def test_nobody_is_told_of_a_loss_of_more_than_everything() -> None:
+    outlooks = tuple(dataclasses.replace(outlook, low_pct=-1e6) for outlook in MODEL.card.outlooks)
+    ruinous = dataclasses.replace(MODEL, card=dataclasses.replace(MODEL.card, outlooks=outlooks))
+    assert {said.interval_pct[0] for said in forecast(ruinous, CANDLES)} == {-100.0}
+
+
+def test_an_older_model_answers_with_the_interval_that_it_has() -> None:
+    outlooks = tuple(
+        dataclasses.replace(outlook, usual_atr_pct=None) for outlook in MODEL.card.outlooks
+    )
+    older = dataclasses.replace(MODEL, card=dataclasses.replace(MODEL.card, outlooks=outlooks))
+    for said in forecast(older, CANDLES):
         assert said.interval_pct == (-2.0, 2.5)
+        assert said.interval_coverage is None
+        assert said.expected_return_pct == pytest.approx(1.5 * said.p_up - (1 - said.p_up))
 
 
 def test_calibration_bends_the_mean_of_the_learners() -> None:
