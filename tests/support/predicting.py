@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from services.predictor.domain.reading import Reading
 from services.predictor.handlers.forecaster import Forecaster
 from services.predictor.handlers.predictor import Predictor
 from shared.contracts.errors import AppError
@@ -108,9 +109,10 @@ class FakeModel:
     def __init__(self, horizons: tuple[int, ...]) -> None:
         self._horizons = horizons
 
-    async def forecast(self, candles: bytes) -> tuple[Forecast, ...]:
+    async def read(self, candles: bytes) -> Reading:
         await asyncio.sleep(STEP_S)
-        return tuple(forecast(horizon) for horizon in self._horizons)
+        forecasts = tuple(forecast(horizon) for horizon in self._horizons)
+        return Reading(forecasts=forecasts, close=100.0, atr_pct=1.0)
 
 
 @dataclass(kw_only=True)

@@ -11,12 +11,16 @@ import math
 from collections import OrderedDict
 from typing import Final, NamedTuple, Protocol
 
+from services.predictor.domain.reading import Reading
 from shared.contracts.errors import ArtifactRefused
 from shared.contracts.records import Forecast, ModelRecord
 from shared.model.artifact import Model
 from shared.model.candles import view
 from shared.model.forecast import forecast
+from shared.model.history import WARMUP
 from shared.model.opening import opened
+from shared.model.reach import atr_pct
+from shared.model.splits import adjusted
 
 #: Of artifacts; evaluating a model about quadruples what it takes.
 _MOST_BYTES: Final = 8 << 20
@@ -34,15 +38,15 @@ class PackedModel:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    async def forecast(self, candles: bytes) -> tuple[Forecast, ...]:
-        """What the newest of these packed candles says, one forecast per horizon.
+    async def read(self, candles: bytes) -> Reading:
+        """What the newest of these packed candles says.
 
         Raises:
             NotEnoughHistory: too few candles.
             CandlesRefused: they are out of order, or cannot be computed with.
             ArtifactRefused: the model says something that is not a number.
         """
-        return await asyncio.to_thread(_forecast, self._model, candles)
+        return await asyncio.to_thread(_read, self._model, candles)
 
 
 class _Loaded(NamedTuple):
@@ -87,11 +91,14 @@ class ModelCache:
             size -= oldest.size
 
 
-def _forecast(model: Model, candles: bytes) -> tuple[Forecast, ...]:
-    forecasts = forecast(model, view(candles))
-    if not all(map(math.isfinite, _numbers(forecasts))):
+def _read(model: Model, packed: bytes) -> Reading:
+    candles = view(packed)
+    forecasts = forecast(model, candles)
+    newest, _ = adjusted(candles[-WARMUP - 1 :])
+    close, atr = float(newest["close"][-1]), float(atr_pct(newest)[-1])
+    if not all(map(math.isfinite, [atr, *_numbers(forecasts)])):
         raise ArtifactRefused("the model says something that is not a number")
-    return forecasts
+    return Reading(forecasts=forecasts, close=close, atr_pct=atr)
 
 
 def _numbers(forecasts: tuple[Forecast, ...]) -> list[float]:

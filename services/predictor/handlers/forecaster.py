@@ -6,8 +6,9 @@ from typing import Protocol
 
 from services.predictor.domain.desk import Desk
 from services.predictor.domain.freshness import Moment
+from services.predictor.domain.reading import Reading
 from shared.contracts.errors import AppError
-from shared.contracts.records import Forecast, ModelRecord, Prediction, Problem
+from shared.contracts.records import ModelRecord, Prediction, Problem
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.market.candles import ROW
@@ -18,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 class LoadedModel(Protocol):
-    async def forecast(self, candles: bytes) -> tuple[Forecast, ...]:
-        """From packed rows, oldest first; one per horizon.
+    async def read(self, candles: bytes) -> Reading:
+        """What packed rows, oldest first, say in the end.
 
         Raises:
             AppError: too few candles, or none that can be computed with.
@@ -60,6 +61,15 @@ class Forecaster:
     def models_loaded(self) -> int:
         return self._models.loaded
 
+    async def newest(self, record: ModelRecord) -> datetime | None:
+        """The newest candle that a prediction by this model would be made from.
+
+        Raises:
+            AppError: the candles are out of reach.
+        """
+        rows = await self._candles.tail(record.symbol, record.timeframe, 1)
+        return _newest(rows) if rows else None
+
     async def predict(self, desk: Desk, live: ModelRecord, now: Moment) -> Prediction:
         """What the newest candles say to the live model; to the last one that worked while the
         live one cannot be used, which is noted on the desk.
@@ -69,15 +79,17 @@ class Forecaster:
         """
         record, model = await self._usable(desk, live, now)
         rows = await self._candles.tail(desk.symbol, record.timeframe, WARMUP + 1)
-        forecasts = await model.forecast(rows)
+        reading = await model.read(rows)
         return Prediction(
             symbol=desk.symbol,
             timeframe=record.timeframe,
-            predictions=forecasts,
+            predictions=reading.forecasts,
             model_version=record.version,
             candle_at=_newest(rows),
             generated_at=now.at,
             expires_at=now.at + (desk.lasting or self._ttl),
+            close=reading.close,
+            atr_pct=reading.atr_pct,
         )
 
     async def _usable(

@@ -15,7 +15,8 @@ from shared.model import forecast as engine
 from shared.model.artifact import decode, encode
 from shared.model.history import WARMUP
 from shared.model.opening import opened
-from tests.support.markets import random_walk
+from shared.model.reach import atr_pct
+from tests.support.markets import random_walk, split_at
 from tests.support.models import made_up_model
 from tests.support.predicting import record
 
@@ -45,7 +46,22 @@ def artifacts() -> FakeArtifacts:
 
 async def test_a_loaded_model_forecasts_what_the_engine_does(artifacts: FakeArtifacts) -> None:
     model = await ModelCache(artifacts).load(artifacts.add(ARTIFACT))
-    assert await model.forecast(ROWS.tobytes()) == engine.forecast(decode(ARTIFACT), ROWS)
+    reading = await model.read(ROWS.tobytes())
+    assert reading.forecasts == engine.forecast(decode(ARTIFACT), ROWS)
+
+
+async def test_it_says_what_the_forecasts_are_relative_to(artifacts: FakeArtifacts) -> None:
+    model = await ModelCache(artifacts).load(artifacts.add(ARTIFACT))
+    reading = await model.read(ROWS.tobytes())
+    assert reading.close == ROWS["close"][-1]
+    assert reading.atr_pct == atr_pct(ROWS)[-1]
+
+
+async def test_a_split_among_the_candles_is_no_range(artifacts: FakeArtifacts) -> None:
+    model = await ModelCache(artifacts).load(artifacts.add(ARTIFACT))
+    plain = await model.read(ROWS.tobytes())
+    split = await model.read(split_at(ROWS, WARMUP - 5, 2.0).tobytes())
+    assert split.atr_pct == pytest.approx(plain.atr_pct)
 
 
 async def test_a_model_is_decoded_once(artifacts: FakeArtifacts) -> None:
@@ -110,17 +126,17 @@ async def test_too_few_candles_are_not_enough(artifacts: FakeArtifacts) -> None:
     model = await ModelCache(artifacts).load(artifacts.add(ARTIFACT))
     for rows in (0, 1, WARMUP):
         with pytest.raises(NotEnoughHistory):
-            await model.forecast(ROWS[:rows].tobytes())
+            await model.read(ROWS[:rows].tobytes())
 
 
 async def test_candles_out_of_order_are_refused(artifacts: FakeArtifacts) -> None:
     model = await ModelCache(artifacts).load(artifacts.add(ARTIFACT))
     with pytest.raises(CandlesRefused):
-        await model.forecast(ROWS[::-1].tobytes())
+        await model.read(ROWS[::-1].tobytes())
 
 
 async def test_two_symbols_are_computed_beside_each_other(artifacts: FakeArtifacts) -> None:
     model = await ModelCache(artifacts).load(artifacts.add(ARTIFACT))
     async with asyncio.TaskGroup() as group:
-        both = [group.create_task(model.forecast(ROWS.tobytes())) for _ in range(8)]
-    assert len({task.result()[0].p_up for task in both}) == 1
+        both = [group.create_task(model.read(ROWS.tobytes())) for _ in range(8)]
+    assert len({task.result().forecasts[0].p_up for task in both}) == 1
