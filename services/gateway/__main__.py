@@ -17,6 +17,7 @@ from services.gateway.adapters.websocket import WebSocket
 from services.gateway.app.application import create
 from services.gateway.app.assets import Assets
 from services.gateway.app.context import Context
+from services.gateway.app.express import Express
 from services.gateway.app.metrics import Metrics
 from services.gateway.domain.access import Door, own_names
 from services.gateway.domain.copies import Copies
@@ -71,19 +72,21 @@ async def main(env: Environment) -> None:
             clock=utc_now,
         )
         metrics = Metrics(hub)
+        context = Context(
+            copies=copies,
+            colleagues=BusColleagues(connection, Publisher(connection)),
+            system=news,
+            readiness=readiness,
+            clock=utc_now,
+        )
         app = create(
-            Context(
-                copies=copies,
-                colleagues=BusColleagues(connection, Publisher(connection)),
-                system=news,
-                readiness=readiness,
-                clock=utc_now,
-            ),
+            context,
             door,
             Assets(settings.data_dir / "gateway"),
             observe=metrics.observe,
             metrics=metrics.expose,
         )
+        express = Express(context, door, metrics.observe)
         reporter = Reporter(
             "gateway",
             VERSION,
@@ -135,7 +138,7 @@ async def main(env: Environment) -> None:
         log.info("listening", extra={"address": _address(listener)})
         await supervise(
             connection.stay_open,
-            partial(serve, app, partial(WebSocket, clients), listener),
+            partial(serve, app, partial(WebSocket, clients), express, listener),
             partial(reporter.report_itself, connection),
             endless(follow_universe),
             endless(follow_predictions),

@@ -6,13 +6,13 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.gateway.domain.problems import problem
+from services.gateway.adapters.http import Express, Http
 from shared.contracts.errors import InvalidSetting
 
 #: What the kernel may hold for one client. By default it would hide megabytes from us.
@@ -43,6 +43,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(
     app: ASGIApp,
     websocket: Callable[..., asyncio.Protocol],
+    express: Express,
     listener: socket.socket,
     stop: asyncio.Event,
 ) -> None:
@@ -50,7 +51,7 @@ async def serve(
     server = _Server(
         uvicorn.Config(
             app,
-            http=_Http,
+            http=cast(type[asyncio.Protocol], partial(Http, express)),
             ws=cast(type[asyncio.Protocol], websocket),
             lifespan="off",
             log_config=None,
@@ -67,17 +68,6 @@ async def serve(
         group.create_task(server.serve(sockets=[listener]))
         await stop.wait()
         server.should_exit = True
-
-
-class _Http(HttpToolsProtocol):
-    def send_400_response(self, msg: str) -> None:
-        """What is not HTTP gets the same shape of answer as everything else that is refused."""
-        refused = problem("malformed_message", "this is not HTTP/1.1; nothing of it was read")
-        head = [f"HTTP/1.1 {refused.status} Bad Request", "connection: close"]
-        head += [f"{name}: {value}" for name, value in refused.headers.items()]
-        head.append(f"content-length: {len(refused.body)}")
-        self.transport.write("\r\n".join([*head, "", ""]).encode() + refused.body)
-        self.transport.close()
 
 
 class _Server(uvicorn.Server):

@@ -24,11 +24,14 @@ def ready_response(
     return Response(body, status, all_headers, media_type="application/json")
 
 
-def tagged_response(request: Request, answer: Answer) -> Response:
+def known_tags(if_none_match: str) -> frozenset[str]:
+    """The contents that the asker has already."""
+    return frozenset(tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
+
+
+def tagged_response(known: frozenset[str], answer: Answer) -> Response:
     """304 without a body if the asker has this very content already."""
     headers = {"etag": answer.etag.decode(), "cache-control": "no-cache"}
-    wanted = request.headers.get("if-none-match", "")
-    known = {tag.strip().removeprefix("W/") for tag in wanted.split(",")}
     if headers["etag"] in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return ready_response(answer.body, headers=headers)

@@ -15,7 +15,8 @@ from services.gateway.domain.problems import problem_of
 from shared.contracts.errors import AppError, Permanent
 
 BODY_BYTES: Final = 64 << 10
-_HEADERS: Final = {
+#: On every answer that does not say otherwise.
+HEADERS: Final = {
     # Plotly puts its styles into the page; scripts and connections are ours alone.
     "content-security-policy": (
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -59,7 +60,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.gateway.app.answers import json_response, tagged_response
+from services.gateway.app.answers import json_response, known_tags, tagged_response
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers
 from services.gateway.domain import ranking
@@ -56,9 +56,10 @@ def routes(context: Context) -> APIRouter:
         asked = Symbol.from_path(symbol)
         context.copies.check_symbol(asked)
         held = await _newest(context, asked)
+        known = known_tags(request.headers.get("if-none-match", ""))
         if horizon is None:
-            return tagged_response(request, held.answer)
-        return tagged_response(request, answer(at_horizon(held.prediction, horizon)))
+            return tagged_response(known, held.answer)
+        return tagged_response(known, answer(at_horizon(held.prediction, horizon)))
 
     return router
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
-from services.gateway.app.answers import json_response, tagged_response
+from services.gateway.app.answers import json_response, known_tags, tagged_response
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers, body
 from services.gateway.domain.copies import Answer
@@ -34,7 +34,10 @@ def routes(context: Context) -> APIRouter:
         if universe is None:
             raise Unavailable("the symbols are not known yet: is the scheduler running?")
         tag = etag(universe.revision).encode()
-        return tagged_response(request, Answer(codec.encode(universe), tag))
+        return tagged_response(
+            known_tags(request.headers.get("if-none-match", "")),
+            Answer(codec.encode(universe), tag),
+        )
 
     @router.put(
         "/symbols",

@@ -159,17 +159,26 @@ class Copies:
     tails: Tails = field(default_factory=Tails)
     current_run: CurrentRun | None = None
     queued: QueuedRuns = field(default_factory=QueuedRuns)
+    _symbols: frozenset[Symbol] = frozenset()
+    _symbols_of: Universe | None = None
 
     def served(self) -> Iterable[Held]:
         """The predictions of the symbols there are: of one that was removed, the last one stays."""
-        if self.universe is None:
-            return self.predictions.all()
-        known = frozenset(self.universe.symbols)
-        return (held for held in self.predictions.all() if held.prediction.symbol in known)
+        return (held for held in self.predictions.all() if self.knows(held.prediction.symbol))
+
+    def knows(self, symbol: Symbol) -> bool:
+        """Whether the symbol is in the universe, as far as we know."""
+        universe = self.universe
+        if universe is not self._symbols_of:
+            self._symbols, self._symbols_of = (
+                frozenset(universe.symbols if universe else ()),
+                universe,
+            )
+        return universe is None or symbol in self._symbols
 
     def check_symbol(self, symbol: Symbol) -> None:
         """Raises UnknownSymbol for a symbol that is not in the universe, as far as we know."""
-        if self.universe is not None and symbol not in self.universe.symbols:
+        if not self.knows(symbol):
             raise UnknownSymbol(
                 f"{symbol} is not one of the symbols here; GET /api/v1/symbols lists them"
             )
