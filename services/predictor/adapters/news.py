@@ -1,9 +1,10 @@
-"""What happens elsewhere, told to whoever wants to know: the universe, promotions, candles."""
+"""What happens elsewhere, told to whoever wants to know."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from typing import TypeVar
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -11,24 +12,45 @@ from nats.aio.msg import Msg
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
 from shared.contracts import codec, subjects
+from shared.contracts.configuration import Configuration, Configured
 from shared.contracts.errors import InvalidSymbol, MalformedMessage
 from shared.contracts.events import CandlesUpdated
 from shared.contracts.records import ModelRecord, Universe
 from shared.contracts.symbols import Symbol
+from shared.contracts.trading import EvolvedParameters
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 async def follow_universe(
     config: Bucket, *, changed: Callable[[Universe], None], caught_up: asyncio.Event
 ) -> None:
     """Tell the universe and each change of it; never returns."""
-    async with aclosing(config.watch(subjects.UNIVERSE)) as changes:
+    await _follow(config, subjects.UNIVERSE, Universe, changed, caught_up)
+
+
+async def follow_configuration(
+    config: Bucket, *, changed: Callable[[Configuration], None], caught_up: asyncio.Event
+) -> None:
+    """Tell the configuration and each change of it; never returns."""
+    await _follow(config, subjects.CONFIGURATION, Configured, changed, caught_up)
+
+
+async def _follow(
+    config: Bucket,
+    key: str,
+    kind: type[T],
+    changed: Callable[[T], None],
+    caught_up: asyncio.Event,
+) -> None:
+    async with aclosing(config.watch(key)) as changes:
         async for change in changes:
             match change:
-                case Entry(key, value):
-                    with _skipping(key):
-                        changed(codec.decode(value, Universe))
+                case Entry(_, value):
+                    with skipping(key):
+                        changed(codec.decode(value, kind))
                 case Removed():
                     pass  # the last known one goes on
                 case CaughtUp():
@@ -47,10 +69,31 @@ async def follow_models(
         async for change in changes:
             match change:
                 case Entry(key, value):
-                    with _skipping(key):
+                    with skipping(key):
                         promoted(codec.decode(value, ModelRecord))
                 case Removed(key):
-                    with _skipping(key):
+                    with skipping(key):
+                        removed(Symbol.from_token(key))
+                case CaughtUp():
+                    caught_up.set()
+
+
+async def follow_parameters(
+    parameters: Bucket,
+    *,
+    evolved: Callable[[EvolvedParameters], None],
+    removed: Callable[[Symbol], None],
+    caught_up: asyncio.Event,
+) -> None:
+    """Tell the parameters of every symbol that has its own, and each change; never returns."""
+    async with aclosing(parameters.watch()) as changes:
+        async for change in changes:
+            match change:
+                case Entry(key, value):
+                    with skipping(key):
+                        evolved(codec.decode(value, EvolvedParameters))
+                case Removed(key):
+                    with skipping(key):
                         removed(Symbol.from_token(key))
                 case CaughtUp():
                     caught_up.set()
@@ -80,12 +123,12 @@ async def follow_candles(
     """Tell every event that arrives; never returns."""
     while True:
         data = await arrived.get()
-        with _skipping("an event"):
+        with skipping("an event"):
             updated(codec.decode(data, CandlesUpdated))
 
 
 @contextmanager
-def _skipping(what: str) -> Iterator[None]:
+def skipping(what: str) -> Iterator[None]:
     """Something that cannot be read must not keep the rest from being heard."""
     try:
         yield
