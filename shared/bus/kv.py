@@ -70,7 +70,7 @@ class Bucket:
     def __init__(self, connection: Connection, name: str) -> None:
         self.name = name
         self._connection = connection
-        self._stream = f"KV_{name}"
+        self.stream = f"KV_{name}"
         self._prefix = f"$KV.{name}."
 
     async def get(self, key: str) -> Entry | None:
@@ -163,7 +163,7 @@ class Bucket:
 
     async def newest(self, pattern: str) -> Entry | Removed | None:
         """What was last written or removed of the keys that match; None if nothing ever was."""
-        message = await stored.newest(self._connection, self._stream, self._prefix + pattern)
+        message = await stored.newest(self._connection, self.stream, self._prefix + pattern)
         if message is None:
             return None
         key = message.subject[len(self._prefix) :]
@@ -195,7 +195,7 @@ class Bucket:
         """The identity of the bucket: a bucket that was deleted and made again has another."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                info = await self._connection.js.stream_info(self._stream)
+                info = await self._connection.js.stream_info(self.stream)
         except _UNANSWERED as exc:
             raise Unavailable(f"NATS does not answer for {self.name}") from exc
         return str(info.created)
@@ -204,7 +204,7 @@ class Bucket:
         """The entry, and the revision that a write in its place has to name: that of the marker
         where the key is gone, and 0 where it never was.
         """
-        message = await stored.newest(self._connection, self._stream, self._prefix + key)
+        message = await stored.newest(self._connection, self.stream, self._prefix + key)
         if message is None:
             return None, 0
         if is_marker(message.headers):
@@ -214,7 +214,7 @@ class Bucket:
     async def _publish(self, key: str, value: bytes, headers: dict[str, str]) -> int:
         try:
             ack = await self._connection.js.publish(
-                self._prefix + key, value, timeout=_TIMEOUT_S, stream=self._stream, headers=headers
+                self._prefix + key, value, timeout=_TIMEOUT_S, stream=self.stream, headers=headers
             )
         except APIError as exc:
             if exc.err_code in WRONG_LAST:
@@ -270,7 +270,7 @@ class Bucket:
     ) -> JetStreamContext.PushSubscription:
         return await self._connection.js.subscribe(
             self._prefix + pattern,
-            stream=self._stream,
+            stream=self.stream,
             cb=arrive,
             ordered_consumer=True,
             deliver_policy=policy,

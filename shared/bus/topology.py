@@ -82,6 +82,8 @@ _BUCKETS: Final = (
     api.KeyValueConfig(bucket=subjects.PARAMETERS),
     api.KeyValueConfig(bucket=subjects.SIGNALS),
     api.KeyValueConfig(bucket=subjects.QUALITY),
+    # Of no use once the events behind them are gone.
+    api.KeyValueConfig(bucket=subjects.MARKS, history=8, ttl=30 * _DAY_S),
 )
 
 

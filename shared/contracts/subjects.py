@@ -24,6 +24,7 @@ RUNS: Final = "evertrain_runs"
 PARAMETERS: Final = "evertrain_parameters"
 SIGNALS: Final = "evertrain_signals"
 QUALITY: Final = "evertrain_quality"
+MARKS: Final = "evertrain_marks"
 ARTIFACTS: Final = "evertrain_artifacts"
 
 #: Keys.
@@ -31,6 +32,7 @@ TRAINING_LOCK: Final = "training"
 UNIVERSE: Final = "universe"
 CONFIGURATION: Final = "training"
 DRIFT: Final = "drift"
+OPEN_SIGNALS: Final = "open.*"
 
 #: The name of the tick that predictors take. All others are the schedulers'.
 SIGNAL_TICK: Final = "signals"
@@ -90,6 +92,11 @@ def open_signal(symbol: Symbol) -> str:
 
 def closed_signal(signal_id: str) -> str:
     return f"closed.{signal_id}"
+
+
+def closed_signals(symbol: Symbol) -> str:
+    """Those of one symbol: the id of a signal begins with its token."""
+    return closed_signal(f"{symbol.token}.*")
 
 
 def served(symbol: Symbol) -> str:

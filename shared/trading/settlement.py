@@ -43,6 +43,9 @@ class Value(NamedTuple):
     unrealised_cents: int
 
 
+NOT_ENTERED: Final = Value(None, None, 0)
+
+
 def settle(signal: Signal, candles: Iterable[Row]) -> Outcome | None:
     """How the signal ended; None while it is open.
 
@@ -73,7 +76,7 @@ def value(signal: Signal, candles: Iterable[Row]) -> Value:
             entry = entry or _Fill(at_ms, opened)
             newest = _Fill(at_ms + signal.timeframe.ms, closed)
     if entry is None or newest is None:
-        return Value(None, None, 0)
+        return NOT_ENTERED
     return Value(entry.price, newest.price, _account(signal, entry, newest).profit)
 
 

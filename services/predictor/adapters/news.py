@@ -118,13 +118,15 @@ async def candle_news(connection: Connection) -> AsyncIterator[asyncio.Queue[byt
 
 
 async def follow_candles(
-    arrived: asyncio.Queue[bytes], *, updated: Callable[[CandlesUpdated], None]
+    arrived: asyncio.Queue[bytes], *listeners: Callable[[CandlesUpdated], None]
 ) -> None:
-    """Tell every event that arrives; never returns."""
+    """Tell every event that arrives to each listener; never returns."""
     while True:
         data = await arrived.get()
         with skipping("an event"):
-            updated(codec.decode(data, CandlesUpdated))
+            updated = codec.decode(data, CandlesUpdated)
+            for hear in listeners:
+                hear(updated)
 
 
 @contextmanager

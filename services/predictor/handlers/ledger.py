@@ -1,0 +1,128 @@
+"""Follows each open signal through the candles, to its end.
+
+What is open and what the market did are both stored, and how a signal ended follows from the two.
+So nothing is lost while no predictor runs, and it is all the same how many do: each settles what it
+finds open, and the first to keep an outcome has decided it. To end a signal takes three steps. Who
+dies between two of them leaves it open, and whoever comes next does them all again:
+
+1. keep the signal with its outcome, unless that is known already;
+2. tell it, unless that was told already;
+3. take it from what is open, unless it has gone from there already.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Final, Protocol
+
+from services.predictor.domain.endings import Opened
+from services.predictor.domain.exposure import Holding
+from services.predictor.handlers.turns import Turns
+from shared.contracts.errors import AppError
+from shared.contracts.events import CandlesUpdated
+from shared.contracts.symbols import Symbol
+from shared.contracts.terms import Timeframe
+from shared.contracts.trading import Signal
+from shared.market.candles import ROW
+from shared.runtime.clock import to_ms
+from shared.trading.settlement import NOT_ENTERED, settle, value
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 4
+#: When to try again what failed, if there is no news before.
+_AGAIN_S: Final = 10.0
+
+
+class Book(Protocol):
+    """Each verb may be done again, and may raise an AppError."""
+
+    async def opened(self, symbol: Symbol) -> Opened | None:
+        """What is open of the symbol."""
+
+    async def keep(self, ended: Signal) -> Signal:
+        """Keep how it ended, unless that is known already; what is kept."""
+
+    async def tell(self, ended: Signal) -> None:
+        """Tell how it ended, unless that was told already."""
+
+    async def release(self, opened: Opened) -> None:
+        """It is open no more, unless it has gone already."""
+
+
+class Candles(Protocol):
+    async def read(self, symbol: Symbol, timeframe: Timeframe, *, since_ms: int) -> bytes:
+        """Packed rows that open then or later, oldest first. May raise an AppError."""
+
+
+class Ledger:
+    """`complete` is to be set once it has heard of everything that is open."""
+
+    def __init__(self, book: Book, candles: Candles) -> None:
+        self.complete = asyncio.Event()
+        self._book = book
+        self._candles = candles
+        self._holdings: dict[Symbol, Holding] = {}
+        self._settling = Turns(self._settle, at_once=_AT_ONCE)
+
+    async def run(self) -> None:
+        """Settle what there is news of; never returns."""
+        await self._settling.run()
+
+    @property
+    def holdings(self) -> list[Holding]:
+        """What is open, each at the newest close that was seen."""
+        return list(self._holdings.values())
+
+    def on_opened(self, signal: Signal) -> None:
+        """Candles may have come before the word of the signal, or while nobody listened."""
+        held = self._holdings.get(signal.symbol)
+        if held is None or held.signal.id != signal.id:
+            self._holdings[signal.symbol] = Holding(signal, NOT_ENTERED)
+        self._settling.order(signal.symbol)
+
+    def on_gone(self, symbol: Symbol) -> None:
+        self._holdings.pop(symbol, None)
+
+    def on_candles(self, updated: CandlesUpdated) -> None:
+        held = self._holdings.get(updated.symbol)
+        if held is not None and held.signal.timeframe is updated.timeframe:
+            self._settling.order(updated.symbol)
+
+    async def _settle(self, symbol: Symbol) -> float | None:
+        try:
+            await self._follow(symbol)
+        except AppError as exc:
+            log.warning("signal not settled", extra={"symbol": symbol, "reason": str(exc)})
+            return asyncio.get_running_loop().time() + _AGAIN_S
+        return None
+
+    async def _follow(self, symbol: Symbol) -> None:
+        opened = await self._book.opened(symbol)
+        if opened is None:
+            self._holdings.pop(symbol, None)
+            return
+        signal = opened.signal
+        behind_its_own = to_ms(signal.candle_at) + 1
+        rows = await self._candles.read(symbol, signal.timeframe, since_ms=behind_its_own)
+        candles = list(ROW.iter_unpack(rows))
+        outcome = settle(signal, candles)
+        if outcome is None:
+            self._holdings[symbol] = Holding(signal, value(signal, candles))
+        else:
+            await self._end(opened, replace(signal, outcome=outcome))
+
+    async def _end(self, opened: Opened, ended: Signal) -> None:
+        kept = await self._book.keep(ended)
+        await self._book.tell(kept)
+        await self._book.release(opened)
+        self._holdings.pop(ended.symbol, None)
+        assert kept.outcome is not None
+        log.info(
+            "signal ended",
+            extra={
+                "signal": kept.id,
+                "exit": str(kept.outcome.exit),
+                "profit_cents": kept.outcome.profit_cents,
+            },
+        )
