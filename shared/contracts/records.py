@@ -11,6 +11,7 @@ from typing import Final, Literal, Self
 from shared.contracts.configuration import Door
 from shared.contracts.errors import AppError
 from shared.contracts.instants import Instant
+from shared.contracts.quality import Reliability
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import (
     ENSEMBLE,
@@ -210,7 +211,8 @@ class Score:
 
     `slope` is what the ensemble's log-odds would have to be multiplied by to be calibrated, as
     these rows alone say, give or take `slope_error`: below 1 it is too bold. None where they do not
-    say.
+    say. `reliability` holds the ensemble's forecasts in ten bins, by probability; models of before
+    have none.
     """
 
     horizon: Horizon
@@ -229,6 +231,7 @@ class Score:
     effective_rows: float
     slope: float | None = None
     slope_error: float | None = None
+    reliability: tuple[Reliability, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from services.trainer.domain.learners import Effort
 from shared.contracts.errors import ArtifactRefused
+from shared.contracts.quality import Reliability
 from shared.contracts.records import Score
 from shared.model.artifact import MAX_SIZE, Model, decode
 
@@ -124,4 +125,7 @@ def _boosters(content: bytes, start: int, sizes: list[list[int]]) -> tuple[tuple
 
 def _score(said: dict[str, Any]) -> Score:
     interval = said["roc_auc_interval"]
-    return Score(**said | {"roc_auc_interval": tuple(interval) if interval else None})
+    bins = tuple(Reliability(**each) for each in said.get("reliability", ()))
+    return Score(
+        **said | {"roc_auc_interval": tuple(interval) if interval else None, "reliability": bins}
+    )

@@ -8,8 +8,9 @@ import numpy.typing as npt
 from services.trainer.domain.chance import Chance
 from services.trainer.domain.evidence import student
 from services.trainer.domain.slopes import Slope
+from shared.contracts.quality import Reliability
 from shared.contracts.records import Score
-from shared.contracts.terms import Horizon
+from shared.contracts.terms import ENSEMBLE, Horizon
 from shared.model.odds import logit, sigmoid
 
 Vector = npt.NDArray[np.floating]
@@ -55,6 +56,7 @@ def score(
         effective_rows=len(labels) / horizon,
         slope=slope.mean if slope else None,
         slope_error=slope.spread if slope else None,
+        reliability=reliability(labels, probabilities) if learner == ENSEMBLE else (),
     )
 
 
@@ -138,3 +140,16 @@ def calibration_error(labels: Vector, probabilities: Vector) -> float:
     bins = min(max(len(labels) // _BIN_ROWS, 1), _BINS)
     gaps = np.array_split((labels - probabilities)[order].astype(np.float64), bins)
     return float(sum(abs(gap.sum()) for gap in gaps) / len(labels))
+
+
+def reliability(labels: Vector, probabilities: Vector) -> tuple[Reliability, ...]:
+    """Ten bins of equal width: what was said in each, and what became of it."""
+    place = np.minimum((probabilities * 10.0).astype(np.intp), 9)
+    counts, said, ups = (
+        np.bincount(place, weights, minlength=10)
+        for weights in (None, probabilities.astype(np.float64), labels > 0.5)
+    )
+    return tuple(
+        Reliability(forecasts=int(count), p_up_sum=round(float(p_up), 6), ups=int(risen))
+        for count, p_up, risen in zip(counts, said, ups, strict=True)
+    )

@@ -1,6 +1,7 @@
 import hashlib
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,11 +10,12 @@ from hypothesis import strategies as st
 from services.trainer.domain.learners import Effort
 from services.trainer.domain.natives import decode_base, encode_base
 from shared.contracts.errors import ArtifactRefused
+from shared.contracts.quality import Reliability
 from shared.model.artifact import encode
 from tests.support.models import made_up_model, made_up_score
 
 EFFORT = Effort(depth=3, bins=32, rounds=200)
-SCORE = made_up_score()
+SCORE = replace(made_up_score(), reliability=(Reliability(forecasts=120, p_up_sum=61.5, ups=60),))
 BOOSTERS = [[b"{xgb", b"tree\n", b""], [b"", b"\x00cb", b"x" * 1000]]
 ARTIFACT = encode(made_up_model())
 FILE = encode_base(ARTIFACT, EFFORT, (SCORE,), BOOSTERS)

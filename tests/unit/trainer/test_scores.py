@@ -14,6 +14,7 @@ from services.trainer.domain.scores import (
     roc_auc,
     score,
 )
+from shared.contracts.quality import Reliability
 
 judged = st.lists(
     st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1)),
@@ -175,3 +176,14 @@ def test_chance_stands_beside_a_roc_auc_and_nowhere_else() -> None:
     found = score(1, "ensemble", labels, np.array([0.6, 0.4, 0.5]), chance=known)
     assert (found.roc_auc_null, found.roc_auc_null_high) == (0.52, 0.6)
     assert score(1, "ensemble", np.ones(3), labels, chance=known).roc_auc_null is None
+
+
+def test_the_ensembles_forecasts_are_counted_in_ten_bins() -> None:
+    labels = np.array([1.0, 0.0, 1.0, 1.0], np.float32)
+    probabilities = np.array([0.52, 0.58, 0.07, 1.0])
+    bins = score(1, "ensemble", labels, probabilities).reliability
+    assert len(bins) == 10
+    assert bins[5] == Reliability(forecasts=2, p_up_sum=1.1, ups=1)
+    assert (bins[0].forecasts, bins[9].forecasts) == (1, 1)
+    assert sum(each.forecasts for each in bins) == 4
+    assert score(1, "basic", labels, probabilities).reliability == ()

@@ -20,7 +20,7 @@ from services.trainer.fit import fit
 from shared.contracts.errors import CandlesRefused, NotEnoughHistory
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import ENSEMBLE, LEARNERS, Mode, Timeframe
-from shared.model.artifact import decode
+from shared.model.artifact import Outlook, decode
 from shared.model.candles import Candles
 from shared.model.features import Matrix
 from shared.model.forecast import forecast
@@ -64,6 +64,22 @@ def test_an_update_says_what_it_is(full: FitResult) -> None:
 
 def test_the_same_candles_and_base_give_the_same_bytes(full: FitResult) -> None:
     assert _update(full, ROWS + 60) == _update(full, ROWS + 60)
+
+
+def test_an_updates_intervals_know_the_newest_candles(full: FitResult) -> None:
+    """The newest ten weeks move three times as far as anything before."""
+    wilder = MARKET[: ROWS + 70].copy()
+    for name in ("open", "high", "low", "close"):
+        usual = wilder[name] / wilder["close"][ROWS - 1]
+        wilder[name] = np.where(np.arange(len(wilder)) < ROWS, usual, usual**3)
+    updated = _run(UPDATE, wilder, base=full.native)
+    for before, after in zip(_outlooks(full), _outlooks(updated), strict=True):
+        assert after.low_pct < before.low_pct
+        assert after.high_pct > before.high_pct
+
+
+def _outlooks(result: FitResult) -> tuple[Outlook, ...]:
+    return decode(result.artifact).card.outlooks
 
 
 def test_an_update_that_is_not_packed_exactly_fails_the_job(
