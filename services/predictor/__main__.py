@@ -27,6 +27,7 @@ from services.predictor.adapters.trades import SignalCopy
 from services.predictor.handlers.books import Books
 from services.predictor.handlers.forecaster import Forecaster
 from services.predictor.handlers.ledger import Ledger
+from services.predictor.handlers.outcomes import NotedPredictions
 from services.predictor.handlers.predictor import Predictor
 from services.predictor.settings import Settings
 from shared.bus import rpc, topology
@@ -34,6 +35,7 @@ from shared.bus.connection import Connection, connected
 from shared.bus.kv import Bucket
 from shared.bus.objects import Artifacts
 from shared.bus.publisher import Publisher
+from shared.bus.quality import Scorecards
 from shared.bus.survey import Reporter
 from shared.contracts import subjects
 from shared.contracts.requests import (
@@ -77,7 +79,7 @@ async def main(env: Environment) -> None:
                 candles,
                 ttl=settings.ttl,
             ),
-            predictions,
+            NotedPredictions(predictions, Scorecards(connection), candles),
             clock=utc_now,
             caching=settings.caching,
         )

@@ -10,14 +10,13 @@ from shared.contracts.terms import Horizon
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Awaited:
     """A forecast that was served and whose horizon has not passed: the probability that the close
-    `horizon` candles after `candle_at` is above `close`.
+    `horizon` candles after `candle_at` is above the one at it.
     """
 
     candle_at: Instant
     model_version: str
     horizon: Horizon
     p_up: float
-    close: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +35,8 @@ class Track:
     """What one model version foretold for one horizon, scored when it had passed.
 
     `bins` are ten, by probability. Sums, so that more can be added: see `hit_rate` and `brier`.
+    Losses are in nats; `log_loss_square_sum` says how far they spread. Forecasts of neighbouring
+    candles share most of their future, so they tell as much as `forecasts / horizon` that do not.
     """
 
     model_version: str
@@ -44,6 +45,7 @@ class Track:
     hits: int
     brier_sum: float
     log_loss_sum: float
+    log_loss_square_sum: float
     bins: tuple[Reliability, ...]
     first_at: Instant
     last_at: Instant
@@ -64,7 +66,8 @@ class Track:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scorecard:
     """Every prediction of a symbol that was served, scored or waiting to be. KV
-    `evertrain_quality`, key `served.<symbol>`; owner: predictors.
+    `evertrain_quality`, key `served.<symbol>`; owner: predictors. There are tracks of the newest
+    ten model versions.
     """
 
     symbol: Symbol
