@@ -4,7 +4,17 @@ import sys
 
 import typer
 
-from evertrain.commands import automation, candles, machine, processes, simulation, training, views
+from evertrain.commands import (
+    automation,
+    cache,
+    candles,
+    machine,
+    processes,
+    simulation,
+    trading,
+    training,
+    views,
+)
 from evertrain.exits import refused
 from shared.contracts.errors import AppError
 
@@ -19,6 +29,8 @@ app.add_typer(training.app)
 app.add_typer(automation.app, name="auto-train", rich_help_panel="Use")
 app.add_typer(automation.symbols, name="symbols", rich_help_panel="Use")
 app.add_typer(views.app)
+app.add_typer(cache.app, name="cache", rich_help_panel="Use")
+app.add_typer(trading.app)
 app.add_typer(candles.app, name="candles", rich_help_panel="Use")
 app.add_typer(simulation.app)
 app.add_typer(machine.app)

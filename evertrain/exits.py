@@ -3,7 +3,7 @@
 import sys
 from enum import IntEnum
 
-from shared.contracts.errors import AppError, TrainingLocked
+from shared.contracts.errors import AppError, LeaseTaken, TrainingLocked
 
 
 class Exit(IntEnum):
@@ -22,4 +22,4 @@ def refused(group: BaseExceptionGroup[AppError]) -> Exit:
     while isinstance(reason, BaseExceptionGroup):
         reason = reason.exceptions[0]
     print(f"evertrain: {reason}", file=sys.stderr)
-    return Exit.REFUSED if isinstance(reason, TrainingLocked) else Exit.MEND
+    return Exit.REFUSED if isinstance(reason, TrainingLocked | LeaseTaken) else Exit.MEND

@@ -6,14 +6,21 @@ from typing import Final
 
 from rich.console import Console
 
-from evertrain.output import age, moment, score, table
+from evertrain.output import age, moment, score, share, table
 from evertrain.session import check_stores
+from shared.bus import rpc
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket
 from shared.contracts import codec, subjects
 from shared.contracts.errors import NotFound
-from shared.contracts.records import ModelRecord, Verdict
+from shared.contracts.quality import Scorecard
+from shared.contracts.records import CleanupReport, ModelRecord, RolledBack, Verdict
+from shared.contracts.requests import CleanupRequest, RollbackRequest
 from shared.contracts.symbols import Symbol
+
+#: The trainer looks at the model's file in a process of its own.
+_ROLLED_BACK_WITHIN_S: Final = 30.0
+_CLEANED_UP_WITHIN_S: Final = 1800.0
 
 
 async def live_models(connection: Connection) -> list[ModelRecord]:
@@ -24,12 +31,41 @@ async def live_models(connection: Connection) -> list[ModelRecord]:
     return sorted(models, key=lambda model: model.symbol)
 
 
-async def live_model(connection: Connection, symbol: Symbol) -> ModelRecord:
-    """Raises NotFound: the symbol has no model; Unavailable: NATS does not answer."""
+async def look_up(connection: Connection, symbol: Symbol) -> tuple[ModelRecord, Scorecard]:
+    """The live model, and how the predictions that were served of its symbol did.
+
+    Raises:
+        NotFound: the symbol has no model.
+        Unavailable: NATS does not answer.
+    """
     entry = await Bucket(connection, subjects.MODELS).get(symbol.token)
     if entry is None:
         raise NotFound(f"{symbol} has no model: `evertrain train --symbols {symbol}` makes one")
-    return codec.decode(entry.value, ModelRecord)
+    scored = await Bucket(connection, subjects.QUALITY).get(subjects.served(symbol))
+    scorecard = codec.decode(scored.value, Scorecard) if scored else Scorecard(symbol=symbol)
+    return codec.decode(entry.value, ModelRecord), scorecard
+
+
+async def roll_back(connection: Connection, request: RollbackRequest) -> ModelRecord:
+    """Raises LeaseTaken, NoEarlierModel, UnknownVersion, ArtifactRefused, Unavailable."""
+    return await rpc.ask(
+        connection,
+        "evertrain.trainer.rollback",
+        request,
+        ModelRecord,
+        timeout=_ROLLED_BACK_WITHIN_S,
+    )
+
+
+async def clean_up(connection: Connection, request: CleanupRequest) -> CleanupReport:
+    """Raises Unavailable."""
+    return await rpc.ask(
+        connection,
+        "evertrain.trainer.cleanup",
+        request,
+        CleanupReport,
+        timeout=_CLEANED_UP_WITHIN_S,
+    )
 
 
 def show_models(models: Sequence[ModelRecord], out: Console, now: datetime) -> None:
@@ -73,6 +109,8 @@ def show_model(model: ModelRecord, out: Console, now: datetime) -> None:
         "libraries": ", ".join(f"{name} {at}" for name, at in sorted(model.libraries.items())),
         "gate": _gate(model.verdict),
     }
+    if model.rolled_back is not None:
+        facts["rollback"] = _rollback(model.rolled_back)
     out.print(model.symbol)
     for name, value in facts.items():
         out.print(f"  {name:<10} {value}")
@@ -111,6 +149,42 @@ def show_model(model: ModelRecord, out: Console, now: datetime) -> None:
     )
     out.print(table(*columns, rows=rows, numbers={*columns} - {"Learner"}))
     out.print(_LEGEND)
+
+
+def show_tracks(scorecard: Scorecard, out: Console) -> None:
+    """How the predictions that were served did, by version and horizon."""
+    if not scorecard.tracks:
+        out.print(f"No prediction of {scorecard.symbol} that was served has come to its end yet.")
+        return
+    columns = ("Served by", "Horizon", "Predictions", "Hit rate", "Brier", "Log loss", "Until")
+    rows = (
+        (
+            track.model_version,
+            track.horizon,
+            track.forecasts,
+            share(track.hit_rate),
+            score(track.brier),
+            score(track.log_loss),
+            moment(track.last_at),
+        )
+        for track in scorecard.tracks
+    )
+    out.print(table(*columns, rows=rows, numbers={*columns} - {"Served by", "Until"}))
+
+
+def show_rolled_back(model: ModelRecord, out: Console) -> None:
+    instead = f" instead of {model.rolled_back.from_version}" if model.rolled_back else ""
+    out.print(f"{model.symbol}: {model.version} lives again{instead}")
+
+
+def show_cleanup(report: CleanupReport, out: Console) -> None:
+    deleted = "would be deleted" if report.dry_run else "deleted"
+    freed = f"{report.freed_bytes / 1e6:,.1f} MB"
+    out.print(f"{report.deleted} files {deleted}, {freed}; {report.kept} kept")
+
+
+def _rollback(how: RolledBack) -> str:
+    return f"lives again since {moment(how.at)} instead of {how.from_version}, asked by {how.by}"
 
 
 def _gate(verdict: Verdict | None) -> str:

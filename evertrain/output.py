@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import orjson
@@ -65,6 +66,24 @@ def moment(at: datetime | None) -> str:
 
 def percent(value: float | None, *, sign: bool = False) -> str:
     return "-" if value is None else f"{value:{'+' if sign else ''}.2f} %"
+
+
+def money(cents: int | None, *, sign: bool = False) -> str:
+    """Of the quote currency: `1,234.50`. Exact, however large."""
+    if cents is None:
+        return "-"
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'-' if cents < 0 else '+' if sign else ''}{whole:,}.{rest:02}"
+
+
+def price(value: float | None) -> str:
+    """To eight digits that count, however large or small."""
+    return "-" if value is None else f"{Decimal(f'{value:.8g}'):,f}"
+
+
+def share(value: float | None) -> str:
+    """Of 1, in percent."""
+    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def score(value: float | None) -> str:

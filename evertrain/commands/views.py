@@ -8,7 +8,7 @@ import typer
 from evertrain.commands.parameters import Json, OneHorizon, OneSymbol
 
 app = typer.Typer()
-models = typer.Typer(help="The live models.", no_args_is_help=True)
+models = typer.Typer(help="The models: live, earlier, old.", no_args_is_help=True)
 app.add_typer(models, name="models", rich_help_panel="Use")
 
 
@@ -125,8 +125,66 @@ def show_model(symbol: OneSymbol, json: Json = False) -> None:
     from evertrain.session import on_the_bus
     from shared.runtime.clock import utc_now
 
-    model = on_the_bus(lambda connection: registry.live_model(connection, symbol))
+    model, scorecard = on_the_bus(lambda connection: registry.look_up(connection, symbol))
     if json:
         show_json(model)
     else:
         registry.show_model(model, console(), utc_now())
+        registry.show_tracks(scorecard, console())
+
+
+@models.command()
+def rollback(
+    symbol: OneSymbol,
+    version: Annotated[
+        str | None,
+        typer.Option(help="Which one.", show_default="the one before the live one"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Let an earlier model live again, at once; a second time goes one further back.
+
+    Predictions of the other model are gone from then on. It is no pin: the next training of the
+    symbol starts from this model and is compared with it. Exit code 3: the symbol is being trained.
+
+    For example:
+
+      evertrain models rollback AAPL
+
+      evertrain models rollback AAPL --version 20261120T120010-9f86d081
+    """
+    from evertrain import models as registry
+    from evertrain.output import console, show_json
+    from evertrain.session import on_the_bus
+    from shared.contracts.requests import RollbackRequest
+
+    request = RollbackRequest(symbol=symbol, version=version, by="cli")
+    model = on_the_bus(lambda connection: registry.roll_back(connection, request))
+    if json:
+        show_json(model)
+    else:
+        registry.show_rolled_back(model, console())
+
+
+@models.command()
+def cleanup(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete the files of models that nothing needs: neither among the newest nor young.
+
+    MAX_MODELS_PER_SYMBOL and MAX_AGE_DAYS of the trainers say what stays; what lives always does.
+
+    For example: evertrain models cleanup --dry-run
+    """
+    from evertrain import models as registry
+    from evertrain.output import console, show_json
+    from evertrain.session import on_the_bus
+    from shared.contracts.requests import CleanupRequest
+
+    request = CleanupRequest(dry_run=dry_run)
+    report = on_the_bus(lambda connection: registry.clean_up(connection, request))
+    if json:
+        show_json(report)
+    else:
+        registry.show_cleanup(report, console())
