@@ -24,8 +24,8 @@ _AHEAD: Final = 10
 
 
 class Predictions(Protocol):
-    async def publish(self, prediction: Prediction) -> None:
-        """Tell it to everyone, unless they know it, or a newer one, already."""
+    async def publish(self, prediction: Prediction) -> Prediction:
+        """Tell it to everyone, unless they know it, or a newer one, already; what they know now."""
 
 
 class Scorecards(Protocol):
@@ -55,8 +55,8 @@ class NotedPredictions:
         self._scorecards = scorecards
         self._candles = candles
 
-    async def publish(self, prediction: Prediction) -> None:
-        """Note it, score what is due, and tell it to everyone.
+    async def publish(self, prediction: Prediction) -> Prediction:
+        """Note it, score what is due, and tell it to everyone; what they know now.
 
         A scorecard or candles that cannot be read stand in no prediction's way.
 
@@ -68,7 +68,7 @@ class NotedPredictions:
         except (MalformedMessage, CandlesRefused) as exc:
             extra = {"symbol": prediction.symbol, "reason": str(exc)}
             log.error("a prediction will not be scored", extra=extra)
-        await self._predictions.publish(prediction)
+        return await self._predictions.publish(prediction)
 
     async def _note(self, prediction: Prediction) -> None:
         symbol, timeframe = prediction.symbol, prediction.timeframe
