@@ -9,7 +9,7 @@ from shared.contracts.terms import Direction, Timeframe
 from shared.contracts.trading import Side, SignalParameters
 from shared.trading.levels import Levels, expiry, levels, nearest, net_profit_pct, side_of
 from shared.trading.settlement import settle
-from tests.support.trading import candle, signal
+from tests.support.signals import candle, signal
 
 FREE = Configuration(fee_pct=0.0, slippage_pct=0.0)
 COSTLY = Configuration(fee_pct=0.1, slippage_pct=0.05)

@@ -9,7 +9,7 @@ from shared.market.candles import ROW, Candle, pack
 from shared.runtime.clock import from_ms
 from shared.trading.settlement import settle, value
 from tests.support.bookkeeping import profit_cents
-from tests.support.trading import CANDLE_AT, M15, candle, flat, signal
+from tests.support.signals import CANDLE_AT, M15, candle, flat, signal
 
 SIDES = st.sampled_from(Side)
 
