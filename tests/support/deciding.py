@@ -1,9 +1,12 @@
 """Predictions to decide on, and what is known beside them."""
 
-from dataclasses import replace
+import asyncio
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.contracts.configuration import Configuration
+from shared.contracts.errors import AppError
+from shared.contracts.events import Event
 from shared.contracts.records import Prediction, Score
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import ENSEMBLE, Horizon, Timeframe
@@ -68,3 +71,49 @@ def ended(signal: Signal, *, candles: int) -> Signal:
     """So many candles behind its own, at the end of the last."""
     exit_at = signal.candle_at + (candles + 1) * M15
     return replace(signal, outcome=Outcome(exit=Exit.EXPIRY, exit_at=exit_at))
+
+
+@dataclass(kw_only=True)
+class FakeMarket:
+    """Each symbol has an outlook, in the order in which they were given; `asked` are the symbols
+    that someone wanted to know about.
+    """
+
+    outlooks: dict[Symbol, Outlook] = field(default_factory=dict)
+    asked: list[Symbol] = field(default_factory=list)
+
+    def shows(self, *outlooks: Outlook) -> None:
+        self.outlooks |= {one.symbol: one for one in outlooks}
+
+    def covered(self) -> tuple[Symbol, ...]:
+        return tuple(self.outlooks)
+
+    async def outlook(self, symbol: Symbol) -> Outlook:
+        self.asked.append(symbol)
+        return self.outlooks[symbol]
+
+
+@dataclass(kw_only=True)
+class FakeAnnouncements:
+    """A stream of events that several predictors share: each has one of these, over the same
+    `stream`. `broken` is raised instead of telling.
+    """
+
+    stream: list[Event] = field(default_factory=list)
+    broken: AppError | None = None
+    asked: int = 0
+    _known: set[str] = field(default_factory=set)
+
+    def knows(self, fact: Event) -> bool:
+        return fact.id in self._known
+
+    async def tell(self, fact: Event) -> None:
+        if self.knows(fact):
+            return
+        self.asked += 1
+        await asyncio.sleep(0.001)
+        if self.broken:
+            raise self.broken
+        if fact.id not in {told.id for told in self.stream}:
+            self.stream.append(fact)
+        self._known.add(fact.id)

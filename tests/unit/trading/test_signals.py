@@ -82,7 +82,7 @@ def test_a_proven_edge_is_leveraged_and_a_confident_guess_is_not() -> None:
 
 @pytest.mark.parametrize(("holding", "horizon"), [(7, 7), (30, 7), (1, 1), (4, 1)])
 def test_the_forecast_of_the_nearest_horizon_decides(holding: int, horizon: int) -> None:
-    rules = {"min_confidence_threshold": 0.5, "auto_leverage": False}
+    rules: dict[str, Any] = {"min_confidence_threshold": 0.5, "auto_leverage": False}
     signal = accepted(decided(parameters=SignalParameters(holding=holding), **rules))
     assert signal.horizon == horizon
 
@@ -131,7 +131,7 @@ def test_a_stop_that_is_too_far_for_the_whole_price_is_refused() -> None:
 
 
 def test_what_is_open_and_this_one_together_stay_within_the_cap() -> None:
-    rules = {"auto_leverage": False, "paper_capital": 1000, "max_exposure_pct": 10.0}
+    rules: dict[str, Any] = {"auto_leverage": False, "paper_capital": 1000, "max_exposure_pct": 10.0}
     assert accepted(decided(standing=Standing(gross_cents=9_000), **rules))
     full = rejected(decided(standing=Standing(gross_cents=9_001), **rules))
     assert full.reason == "exposure_cap"
@@ -177,7 +177,7 @@ def test_the_same_decision_at_another_time_has_the_same_name() -> None:
     ids=["version", "candle", "symbol", "reason"],
 )
 def test_each_rejection_has_a_name_of_its_own(other: Outlook) -> None:
-    rules = {"min_confidence_threshold": 0.6}
+    rules: dict[str, Any] = {"min_confidence_threshold": 0.6}
     first = rejected(decided(outlook(accuracy=0.1), **rules))
     assert rejected(decided(other, **rules)).id != first.id
 
