@@ -88,7 +88,7 @@ class SignalCopy:
         return [Trade(*row) for row in rows]
 
     async def _take(self, item: Item) -> None:
-        _, _, state, name = item.subject.split(".", 3)
+        state, _, name = item.subject.split(".", 2)[2].partition(".")
         if state == "closed" and item.removed:
             await self.database.execute("DELETE FROM signals WHERE id = ?", (name,))
         elif state == "open" and item.removed:
