@@ -97,7 +97,7 @@ class Express:
     def _fresh(self, symbol: Symbol) -> Held | None:
         context = self._context
         held = context.copies.predictions.get(symbol)
-        if held is None or not context.colleagues.reachable:
+        if held is None or held.outdated or not context.colleagues.reachable:
             return None
         if expired(held.prediction, context.clock()) or not context.copies.knows(symbol):
             return None

@@ -65,7 +65,8 @@ def routes(context: Context) -> APIRouter:
 
 
 async def _newest(context: Context, symbol: Symbol) -> Held:
-    """The copy while it is fresh; else what the predictor says; else the copy, marked as stale.
+    """The copy while it is fresh and of the live model; else what the predictor says; else the
+    copy, marked as stale.
 
     Raises:
         Unavailable: there is no copy, and nobody to ask.
@@ -76,7 +77,7 @@ async def _newest(context: Context, symbol: Symbol) -> Held:
     if held is not None:
         if not context.colleagues.reachable:
             return predictions.get_stale(symbol, _AWAY) or held
-        if not expired(held.prediction, context.clock()):
+        if not (held.outdated or expired(held.prediction, context.clock())):
             return held
     try:
         fresh = await context.colleagues.prediction(symbol)
@@ -85,4 +86,5 @@ async def _newest(context: Context, symbol: Symbol) -> Held:
         if stale is None:
             raise
         return stale
-    return Held(fresh, answer(fresh))
+    shown = predictions.beside_live(fresh)
+    return Held(shown, answer(shown))

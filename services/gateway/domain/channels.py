@@ -4,7 +4,13 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from shared.contracts.errors import Permanent
-from shared.contracts.events import CandlesUpdated, Event
+from shared.contracts.events import (
+    Event,
+    SignalClosed,
+    SignalExpired,
+    SignalOpened,
+    SignalRejected,
+)
 from shared.contracts.symbols import Symbol
 
 EVERY: Final = "*"
@@ -42,13 +48,14 @@ class Channel(NamedTuple):
 
 TRAINING: Final = Channel(Topic.TRAINING)
 MODELS: Final = Channel(Topic.MODELS)
+SIGNALS: Final = Channel(Topic.SIGNALS)
 SYSTEM: Final = Channel(Topic.SYSTEM)
 EVERY_PREDICTION: Final = Channel(Topic.PREDICTIONS, EVERY)
 
 _BARE: Final = frozenset({Topic.SIGNALS, Topic.TRAINING, Topic.MODELS, Topic.SYSTEM})
 _BY_SYMBOL: Final = frozenset({Topic.PREDICTIONS, Topic.CANDLES, Topic.SIGNALS})
 #: Events by the part of their type before the dot.
-_BY_KIND: Final = {"run": TRAINING, "job": TRAINING, "model": MODELS}
+_BY_KIND: Final = {"run": TRAINING, "job": TRAINING, "model": MODELS, "drift": MODELS}
 
 
 def parse(name: str) -> Channel:
@@ -71,11 +78,12 @@ def parse(name: str) -> Channel:
     raise _unknown(name)
 
 
-def channel_of(event: Event) -> Channel | None:
-    """Where an event is published; None if its news reaches clients in another way, or not."""
-    if isinstance(event, CandlesUpdated):
-        return Channel(Topic.CANDLES, event.symbol)
-    return _BY_KIND.get(event.type.partition(".")[0])
+def channels_of(event: Event) -> tuple[Channel, ...]:
+    """Where an event is published; nowhere if its news reaches clients in another way, or not."""
+    if isinstance(event, SignalOpened | SignalClosed | SignalExpired | SignalRejected):
+        return (SIGNALS, Channel(Topic.SIGNALS, event.symbol))
+    channel = _BY_KIND.get(event.type.partition(".")[0])
+    return (channel,) if channel else ()
 
 
 def _unknown(name: str) -> UnknownChannel:

@@ -14,6 +14,7 @@ from shared.contracts.errors import UnknownHorizon, UnknownSymbol
 from shared.contracts.records import CurrentRun, ModelRecord, Prediction, RunRecord, Universe
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon
+from shared.contracts.trading import Signal
 from shared.market.candles import Candle
 
 #: How many candles a snapshot has: what a chart can show without becoming slow.
@@ -35,29 +36,59 @@ def answer(message: object) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A prediction, and the answer to whoever asks for all of it."""
+    """A prediction, and the answer to whoever asks for all of it. `outdated`: another model than
+    its own is live, so the predictor has a newer one, or soon will.
+    """
 
     prediction: Prediction
     answer: Answer
+    outdated: bool = False
 
 
 @dataclass(slots=True)
 class Predictions:
-    """The newest prediction of each symbol."""
+    """The newest prediction of each symbol, as it may be shown: as soon as we know that another
+    model is live, that of the one before is stale, whatever its maker said of it.
+    """
 
+    _told: dict[Symbol, Prediction] = field(default_factory=dict)
+    _live: dict[Symbol, str] = field(default_factory=dict)
     _held: dict[Symbol, Held] = field(default_factory=dict)
     _away: dict[Symbol, Held] = field(default_factory=dict)
 
     def put(self, prediction: Prediction) -> bool:
         """Whether this is news: a watch that starts again repeats what is known."""
-        held = self._held.get(prediction.symbol)
-        if held is not None and held.prediction == prediction:
+        self._told[prediction.symbol] = prediction
+        return self._hold(prediction.symbol)
+
+    def go_live(self, symbol: Symbol, version: str) -> bool:
+        """This model is live now, be it newer or older than the one before. Whether that changes
+        what we hold.
+        """
+        self._live[symbol] = version
+        return self._hold(symbol)
+
+    def beside_live(self, prediction: Prediction) -> Prediction:
+        """The prediction as it may be shown."""
+        live = self._live.get(prediction.symbol, prediction.model_version)
+        if prediction.stale or prediction.model_version == live:
+            return prediction
+        reason = f"it is of model {prediction.model_version}, and {live} is live now"
+        return replace(prediction, stale=True, stale_reason=reason)
+
+    def _hold(self, symbol: Symbol) -> bool:
+        told = self._told.get(symbol)
+        if told is None:
             return False
-        self._held[prediction.symbol] = Held(prediction, answer(prediction))
-        self._away.pop(prediction.symbol, None)
+        shown, held = self.beside_live(told), self._held.get(symbol)
+        if held is not None and held.prediction == shown:
+            return False
+        self._held[symbol] = Held(shown, answer(shown), outdated=shown is not told)
+        self._away.pop(symbol, None)
         return True
 
     def remove(self, symbol: Symbol) -> None:
+        self._told.pop(symbol, None)
         self._held.pop(symbol, None)
         self._away.pop(symbol, None)
 
@@ -96,6 +127,24 @@ class Models:
 
     def newest_first(self) -> list[ModelRecord]:
         return sorted(self._records.values(), key=lambda r: (r.created_at, r.symbol), reverse=True)
+
+
+@dataclass(slots=True)
+class OpenSignals:
+    """The open signal of each symbol that has one."""
+
+    _signals: dict[Symbol, Signal] = field(default_factory=dict)
+
+    def put(self, signal: Signal) -> None:
+        self._signals[signal.symbol] = signal
+
+    def remove(self, symbol: Symbol) -> None:
+        self._signals.pop(symbol, None)
+
+    def of(self, symbol: str | None) -> list[Signal]:
+        """All of them, newest first, or that of one symbol."""
+        signals = (s for s in self._signals.values() if symbol in (None, s.symbol))
+        return sorted(signals, key=lambda s: (s.opened_at, s.id), reverse=True)
 
 
 @dataclass(slots=True)
@@ -156,6 +205,7 @@ class Copies:
     universe: Universe | None = None
     predictions: Predictions = field(default_factory=Predictions)
     models: Models = field(default_factory=Models)
+    open_signals: OpenSignals = field(default_factory=OpenSignals)
     tails: Tails = field(default_factory=Tails)
     current_run: CurrentRun | None = None
     queued: QueuedRuns = field(default_factory=QueuedRuns)

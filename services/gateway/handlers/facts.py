@@ -8,7 +8,7 @@ from typing import Protocol
 
 import orjson
 
-from services.gateway.domain.channels import EVERY_PREDICTION, SYSTEM, Channel, Topic, channel_of
+from services.gateway.domain.channels import EVERY_PREDICTION, SYSTEM, Channel, Topic, channels_of
 from services.gateway.domain.copies import Copies
 from services.gateway.domain.progress import advanced
 from shared.contracts import codec
@@ -18,6 +18,7 @@ from shared.contracts.records import ModelRecord, Prediction, Universe
 from shared.contracts.reports import SystemStatus
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
+from shared.contracts.trading import Signal
 from shared.market.candles import Candle
 from shared.runtime.clock import to_ms
 
@@ -58,32 +59,35 @@ class Facts:
 
     def on_event(self, event: Event) -> None:
         self.on_history(event)
-        channel = channel_of(event)
-        if channel is None:
-            return
         if isinstance(event, CandlesUpdated):
-            self._on_candle(channel, event)
-        else:
-            self._publish(channel, codec.encode(event), at=event.at)
+            self._on_candle(event)
+            return
+        channels = channels_of(event)
+        body = codec.encode(event) if channels else b""
+        for channel in channels:
+            self._publish(channel, body, at=event.at)
 
     def on_prediction(self, prediction: Prediction) -> None:
-        if not self._copies.predictions.put(prediction):
-            return
-        held = self._copies.predictions.get(prediction.symbol)
-        if held is None:
-            return
-        at, body = prediction.generated_at, held.answer.body
-        self._publish(Channel(Topic.PREDICTIONS, prediction.symbol), body, at=at)
-        self._publish(EVERY_PREDICTION, body, at=at, key=prediction.symbol)
+        if self._copies.predictions.put(prediction):
+            self._publish_prediction(prediction.symbol)
 
     def on_prediction_gone(self, symbol: Symbol) -> None:
         self._copies.predictions.remove(symbol)
 
     def on_model(self, record: ModelRecord) -> None:
+        """What was foretold by the model before is stale from now on, and listeners hear so."""
         self._copies.models.put(record)
+        if self._copies.predictions.go_live(record.symbol, record.version):
+            self._publish_prediction(record.symbol)
 
     def on_model_gone(self, symbol: Symbol) -> None:
         self._copies.models.remove(symbol)
+
+    def on_open_signal(self, signal: Signal) -> None:
+        self._copies.open_signals.put(signal)
+
+    def on_signal_gone(self, symbol: Symbol) -> None:
+        self._copies.open_signals.remove(symbol)
 
     def on_universe(self, universe: Universe) -> None:
         self._copies.universe = universe
@@ -112,7 +116,7 @@ class Facts:
             case Topic.SYSTEM:
                 return _health(self.status) if self.status else b"null"
             case Topic.SIGNALS:
-                return b"[]"
+                return codec.encode(self._copies.open_signals.of(channel.symbol))
 
     async def read_candles(self, reader: CandleReader, supply: Supply) -> None:
         """Fetch the candles that somebody wants to see and we do not have, without end."""
@@ -135,11 +139,19 @@ class Facts:
                 self._copies.tails.complete(symbol, rows)
                 return
 
-    def _on_candle(self, channel: Channel, event: CandlesUpdated) -> None:
+    def _publish_prediction(self, symbol: Symbol) -> None:
+        held = self._copies.predictions.get(symbol)
+        if held is None:
+            return
+        at, body = held.prediction.generated_at, held.answer.body
+        self._publish(Channel(Topic.PREDICTIONS, symbol), body, at=at)
+        self._publish(EVERY_PREDICTION, body, at=at, key=symbol)
+
+    def _on_candle(self, event: CandlesUpdated) -> None:
         newest = _candle(event)
         self._copies.tails.add(event.symbol, newest, added=event.added)
         data = {"timeframe": event.timeframe, "added": event.added, "candle": tuple(newest)}
-        self._publish(channel, codec.encode(data), at=event.at)
+        self._publish(Channel(Topic.CANDLES, event.symbol), codec.encode(data), at=event.at)
 
     def _tail(self, symbol: Symbol) -> bytes | None:
         rows = self._copies.tails.get(symbol)

@@ -311,6 +311,35 @@ async def test_when_the_predictor_is_silent_the_copy_is_called_stale(site: Site)
     assert (answer["stale"], answer["stale_reason"]) == (True, "the predictor does not answer")
 
 
+async def test_what_a_model_foretold_that_lives_no_more_is_asked_for_anew(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT, version="v2"))
+    site.copies.predictions.go_live(BTC, "v1")  # rolled back
+    site.office.fresh = prediction(BTC, at=AT, version="v1")
+    answer = (await site.get("/predictions/BTC_USDT")).json()
+    assert (answer["model_version"], answer["stale"]) == ("v1", False)
+
+
+@pytest.mark.parametrize("said", [Unavailable("silent"), prediction(BTC, at=AT, version="v2")])
+async def test_it_is_stale_where_the_predictor_says_nothing_or_has_not_heard_yet(
+    site: Site, said: Prediction | Exception
+) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT, version="v2"))
+    site.copies.predictions.go_live(BTC, "v1")
+    site.office.fresh = said
+    answer = (await site.get("/predictions/BTC_USDT")).json()
+    assert (answer["model_version"], answer["stale"]) == ("v2", True)
+    assert [line["stale"] for line in (await site.get("/predictions/top")).json()] == [True]
+
+
+async def test_what_the_predictor_itself_calls_stale_keeps_its_reason(site: Site) -> None:
+    told = replace(prediction(BTC, at=AT), stale=True, stale_reason="the live model is damaged")
+    site.copies.predictions.put(told)
+    site.copies.predictions.go_live(BTC, "v2")
+    answer = (await site.get("/predictions/BTC_USDT")).json()
+    assert answer["stale_reason"] == "the live model is damaged"
+    assert site.office.asked == []
+
+
 async def test_when_nats_is_away_the_copies_still_answer_and_say_so(site: Site) -> None:
     site.copies.predictions.put(prediction(BTC, at=AT))
     site.copies.models.put(model(BTC, at=AT))

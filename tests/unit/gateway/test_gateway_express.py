@@ -84,6 +84,13 @@ def test_a_new_prediction_replaces_the_ready_answer(counter: Counter) -> None:
     assert after[1] == held.answer.body != before[1]
 
 
+def test_what_a_model_foretold_that_lives_no_more_is_left_to_the_framework(
+    counter: Counter,
+) -> None:
+    counter.copies.predictions.go_live(BTC, "v9")
+    assert counter.ask() is None
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"host": "evil.example"}, {"origin": "http://evil.example"}],

@@ -3,12 +3,33 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
-from services.gateway.domain.channels import EVERY_PREDICTION, SYSTEM, TRAINING, Channel, Topic
+import pytest
+
+from services.gateway.domain.channels import (
+    EVERY_PREDICTION,
+    SIGNALS,
+    SYSTEM,
+    TRAINING,
+    Channel,
+    Topic,
+)
 from services.gateway.domain.copies import Copies
 from services.gateway.handlers.facts import Facts
+from shared.contracts import codec
 from shared.contracts.errors import Unavailable
-from shared.contracts.events import CandlesUpdated, RunStarted
+from shared.contracts.events import (
+    CandlesUpdated,
+    DriftDetected,
+    Event,
+    ModelRolledBack,
+    RunStarted,
+    SignalClosed,
+    SignalExpired,
+    SignalOpened,
+    SignalRejected,
+)
 from shared.contracts.reports import (
     CpuStatus,
     Finding,
@@ -20,9 +41,11 @@ from shared.contracts.reports import (
 )
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Timeframe
+from shared.contracts.trading import Exit
 from shared.market.candles import Candle
 from shared.runtime.tasks import alongside
 from tests.support.gateways import SYMBOLS, UNIVERSE, model, prediction
+from tests.support.trading import closed_signal, open_signal, rejection
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BTC = SYMBOLS[0]
@@ -33,7 +56,7 @@ class Press:
     """What was published, and which snapshots were supplied."""
 
     def __init__(self) -> None:
-        self.printed: list[tuple[str, str, object]] = []
+        self.printed: list[tuple[str, str, Any]] = []
         self.supplied: list[str] = []
 
     def publish(self, channel: Channel, data: bytes, *, at: datetime, key: str = "") -> None:
@@ -145,6 +168,83 @@ def test_a_new_prediction_is_news_for_its_symbol_and_for_those_who_watch_all() -
     ]
     facts.on_prediction_gone(BTC)
     assert facts.snapshot(Channel(Topic.PREDICTIONS, BTC)) == b"null"
+
+
+def test_when_another_model_goes_live_listeners_hear_that_what_they_have_is_stale() -> None:
+    facts, press, _ = newsroom()
+    facts.on_prediction(prediction(BTC, at=AT, version="v2"))
+    facts.on_model(replace(model(BTC, at=AT), version="v1"))  # rolled back
+    told = [data for channel, _, data in press.printed if channel == "predictions:BTC/USDT"]
+    assert [(data["model_version"], data["stale"]) for data in told] == [
+        ("v2", False),
+        ("v2", True),
+    ]
+    assert json.loads(facts.snapshot(EVERY_PREDICTION) or b"")[0]["stale"]
+    facts.on_prediction(prediction(BTC, at=AT, version="v1"))
+    assert press.printed[-1][2]["stale"] is False
+
+
+def test_a_prediction_that_comes_before_word_of_its_model_is_fresh_once_that_is_there() -> None:
+    facts, press, _ = newsroom()
+    facts.on_model(model(BTC, at=AT))
+    facts.on_prediction(prediction(BTC, at=AT, version="v2"))
+    assert press.printed[-1][2]["stale"]
+    facts.on_model(replace(model(BTC, at=AT), version="v2"))
+    assert press.printed[-1][2]["stale"] is False
+
+
+def test_a_model_that_is_live_already_is_no_news_for_its_predictions() -> None:
+    facts, press, _ = newsroom()
+    facts.on_prediction(prediction(BTC, at=AT))
+    facts.on_model(model(BTC, at=AT))
+    assert len(press.printed) == 2
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        SignalOpened(id="1", at=AT, symbol=BTC, signal=open_signal(BTC)),
+        SignalClosed(id="1", at=AT, symbol=BTC, signal=closed_signal(BTC)),
+        SignalExpired(id="1", at=AT, symbol=BTC, signal=closed_signal(BTC, exit=Exit.EXPIRY)),
+        SignalRejected(id="1", at=AT, symbol=BTC, rejection=rejection(BTC)),
+    ],
+)
+def test_what_happens_to_signals_is_told_to_those_who_follow_all_or_that_symbol(
+    event: Event,
+) -> None:
+    facts, press, _ = newsroom()
+    facts.on_event(event)
+    assert press.channels == ["signals", "signals:BTC/USDT"]
+    assert press.printed[0][2] == json.loads(codec.encode(event))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ModelRolledBack(
+            id="1", at=AT, symbol=BTC, model_version="v1", previous_version="v2", token=9
+        ),
+        DriftDetected(
+            id="1", at=AT, symbol=BTC, model_version="v1", note="moved", training_run_id=None
+        ),
+    ],
+)
+def test_what_concerns_a_model_is_told_to_those_who_follow_models(event: Event) -> None:
+    facts, press, _ = newsroom()
+    facts.on_event(event)
+    assert press.channels == ["models"]
+
+
+def test_who_begins_to_follow_signals_is_shown_the_open_ones() -> None:
+    facts, _, _ = newsroom()
+    facts.on_open_signal(open_signal(BTC))
+    facts.on_open_signal(open_signal(SYMBOLS[1]))
+    everything = json.loads(facts.snapshot(SIGNALS) or b"")
+    assert {signal["symbol"] for signal in everything} == {BTC, SYMBOLS[1]}
+    facts.on_signal_gone(SYMBOLS[1])
+    assert facts.snapshot(Channel(Topic.SIGNALS, SYMBOLS[1])) == b"[]"
+    (left,) = json.loads(facts.snapshot(Channel(Topic.SIGNALS, BTC)) or b"")
+    assert left["id"] == "BTC_USDT-1"
 
 
 def test_health_is_news_when_it_changes_and_figures_are_not() -> None:
