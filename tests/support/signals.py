@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hypothesis import strategies as st
+
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.contracts.trading import Side, Signal, SignalParameters
@@ -56,3 +58,38 @@ def candle(number: int, opened: float, high: float, low: float, closed: float) -
 
 def flat(number: int, price: float = CLOSE) -> Candle:
     return candle(number, price, price, price, price)
+
+
+_PRICE = st.integers(8500, 11500).map(lambda cents: cents / 100)
+_RATE = st.integers(0, 50).map(lambda hundredths: hundredths / 100)
+
+
+@st.composite
+def paths(draw: st.DrawFn) -> list[Candle]:
+    """Candles that follow a signal, in the order of time, some missing."""
+    numbers = sorted(draw(st.sets(st.integers(-1, 9), max_size=8)))
+    return [draw(_candles(number)) for number in numbers]
+
+
+@st.composite
+def _candles(draw: st.DrawFn, number: int) -> Candle:
+    opened, closed, *others = draw(st.tuples(_PRICE, _PRICE, _PRICE, _PRICE))
+    prices = (opened, closed, *others)
+    return candle(number, opened, max(prices), min(prices), closed)
+
+
+@st.composite
+def signals(draw: st.DrawFn) -> Signal:
+    """Of any size, with any levels and costs."""
+    up = 1 if draw(st.sampled_from(Side)) is Side.LONG else -1
+    return signal(
+        Side.LONG if up == 1 else Side.SHORT,
+        take_profit=round(100 + up * draw(st.integers(1, 1000)) / 100, 2),
+        stop_loss=round(100 - up * draw(st.integers(1, 1000)) / 100, 2),
+        leverage=draw(st.integers(10, 200)) / 10,
+        stake_cents=draw(st.integers(1, 10_000_000)),
+        fee_pct=draw(_RATE),
+        slippage_pct=draw(_RATE),
+        funding_pct_per_day=draw(_RATE),
+        expires_at=CANDLE_AT + draw(st.integers(2, 8)) * M15,
+    )

@@ -16,7 +16,7 @@ from shared.contracts import codec
 from shared.contracts.errors import InvalidSymbol, MalformedMessage
 from shared.contracts.requests import SignalsRequest
 from shared.contracts.symbols import Symbol
-from shared.contracts.trading import Exit, Signal
+from shared.contracts.trading import Signal
 from shared.runtime.clock import Clock, to_ms
 
 log = logging.getLogger(__name__)
@@ -26,28 +26,27 @@ SCHEMA: Final = (
     + """
 CREATE TABLE IF NOT EXISTS signals (
     id TEXT PRIMARY KEY, symbol TEXT NOT NULL, status TEXT NOT NULL, opened_at INTEGER NOT NULL,
-    ended_at INTEGER, traded INTEGER NOT NULL, profit INTEGER NOT NULL, fee INTEGER NOT NULL,
-    slippage INTEGER NOT NULL, funding INTEGER NOT NULL, record BLOB NOT NULL
+    ended_at INTEGER, profit INTEGER, fee INTEGER, slippage INTEGER, funding INTEGER,
+    record BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS signals_newest ON signals (opened_at, id);
 CREATE INDEX IF NOT EXISTS signals_of_status ON signals (status, opened_at, id);
 CREATE INDEX IF NOT EXISTS signals_of_symbol ON signals (symbol, opened_at, id);
 CREATE INDEX IF NOT EXISTS signals_ended ON signals (ended_at);
 CREATE INDEX IF NOT EXISTS trades
-    ON signals (ended_at, id, symbol, profit, fee, slippage, funding) WHERE traded;
+    ON signals (ended_at, id, symbol, profit, fee, slippage, funding) WHERE profit IS NOT NULL;
 """
 )
 
 
 _KEEP: Final = """
 INSERT INTO signals VALUES (
-    :id, :symbol, :status, :opened_at, :ended_at, :traded, :profit, :fee, :slippage, :funding,
-    :record
+    :id, :symbol, :status, :opened_at, :ended_at, :profit, :fee, :slippage, :funding, :record
 )
 ON CONFLICT (id) DO UPDATE SET
-    status = excluded.status, ended_at = excluded.ended_at, traded = excluded.traded,
-    profit = excluded.profit, fee = excluded.fee, slippage = excluded.slippage,
-    funding = excluded.funding, record = excluded.record
+    status = excluded.status, ended_at = excluded.ended_at, profit = excluded.profit,
+    fee = excluded.fee, slippage = excluded.slippage, funding = excluded.funding,
+    record = excluded.record
 WHERE ended_at IS NULL
 """
 
@@ -82,7 +81,7 @@ class SignalCopy:
         """What was entered and has ended since then, in the order in which it did."""
         query = """
             SELECT symbol, ended_at, profit, fee, slippage, funding FROM signals
-            WHERE traded AND ended_at >= :since ORDER BY ended_at, id
+            WHERE profit IS NOT NULL AND ended_at >= :since ORDER BY ended_at, id
         """
         rows = await self.database.execute_fetchall(query, {"since": to_ms(since) if since else 0})
         return [Trade(*row) for row in rows]
@@ -112,17 +111,16 @@ def question(asked: SignalsRequest) -> tuple[str, dict[str, object]]:
 
 
 def _row(signal: Signal) -> dict[str, Any]:
-    outcome = signal.outcome
+    trade = Trade.of(signal)
     return {
         "id": signal.id,
         "symbol": signal.symbol,
         "status": status(signal),
         "opened_at": to_ms(signal.opened_at),
-        "ended_at": to_ms(outcome.exit_at) if outcome else None,
-        "traded": outcome is not None and outcome.exit is not Exit.MISSED,
-        "profit": outcome.profit_cents if outcome else 0,
-        "fee": outcome.fee_cents if outcome else 0,
-        "slippage": outcome.slippage_cents if outcome else 0,
-        "funding": outcome.funding_cents if outcome else 0,
+        "ended_at": to_ms(signal.outcome.exit_at) if signal.outcome else None,
+        "profit": trade.profit if trade else None,
+        "fee": trade.fee if trade else None,
+        "slippage": trade.slippage if trade else None,
+        "funding": trade.funding if trade else None,
         "record": codec.encode(signal),
     }

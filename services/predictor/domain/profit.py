@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from shared.contracts.symbols import Symbol
-from shared.contracts.trading import DayProfit, ProfitReport, SymbolProfit
+from shared.contracts.trading import DayProfit, Exit, ProfitReport, Signal, SymbolProfit
 
 
 class Trade(NamedTuple):
@@ -18,6 +18,21 @@ class Trade(NamedTuple):
     fee: int
     slippage: int
     funding: int
+
+    @classmethod
+    def of(cls, signal: Signal) -> "Trade | None":
+        """None if it is open, or was never entered."""
+        outcome = signal.outcome
+        if outcome is None or outcome.exit is Exit.MISSED:
+            return None
+        return cls(
+            signal.symbol,
+            round(outcome.exit_at.timestamp() * 1000),
+            outcome.profit_cents,
+            outcome.fee_cents,
+            outcome.slippage_cents,
+            outcome.funding_cents,
+        )
 
 
 @dataclass(slots=True)

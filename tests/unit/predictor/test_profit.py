@@ -1,12 +1,18 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.predictor.domain.profit import Trade, profit_report
+from shared.contracts import codec
 from shared.contracts.symbols import Symbol
-from shared.contracts.trading import ProfitReport
+from shared.contracts.trading import ProfitReport, Signal
+from shared.market.candles import Candle
 from shared.runtime.clock import to_ms
+from shared.trading.settlement import settle
+from tests.support.bookkeeping import profit_cents
+from tests.support.signals import paths, signals
 
 A, B, C = Symbol("A"), Symbol("B"), Symbol("C")
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -107,3 +113,35 @@ def test_the_drawdown_is_the_worst_of_all_stretches(trades: list[Trade]) -> None
         -sum(profits[begin:end]) for begin in range(len(profits)) for end in range(len(profits) + 1)
     )
     assert report(*trades).max_drawdown_cents == max(0, *stretches, 0)
+
+
+# Against the books of another
+
+
+@given(st.lists(st.tuples(signals(), paths()), max_size=12))
+def test_another_bookkeeper_finds_the_same_from_what_is_stored(
+    given_out: list[tuple[Signal, list[Candle]]],
+) -> None:
+    stored = [
+        codec.encode(replace(one, symbol=(A, B, C)[number % 3], outcome=outcome))
+        for number, (one, candles) in enumerate(given_out)
+        if (outcome := settle(one, candles))
+    ]
+    read = [codec.decode(record, Signal) for record in stored]
+    found = report(*(trade for one in read if (trade := Trade.of(one))))
+
+    entered = [one for one in read if one.outcome and one.outcome.entry_at]
+    profits = [profit_cents(one, one.outcome) for one in entered if one.outcome]
+    assert found.realised_cents == sum(profits)
+    assert found.trades == len(profits)
+    assert {one.symbol: one.profit_cents for one in found.by_symbol} == {
+        symbol: sum(
+            profit for one, profit in zip(entered, profits, strict=True) if one.symbol == symbol
+        )
+        for symbol in {one.symbol for one in entered}
+    }
+    days = [f"{one.outcome.exit_at:%Y-%m-%d}" for one in entered if one.outcome]
+    assert {one.day: one.profit_cents for one in found.by_day} == {
+        day: sum(profit for other, profit in zip(days, profits, strict=True) if other == day)
+        for day in set(days)
+    }

@@ -2,16 +2,13 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.contracts.trading import Exit, Outcome, Side, Signal
 from shared.market.candles import ROW, Candle, pack
 from shared.runtime.clock import from_ms
 from shared.trading.settlement import settle, value
 from tests.support.bookkeeping import profit_cents
-from tests.support.signals import CANDLE_AT, M15, candle, flat, signal
-
-SIDES = st.sampled_from(Side)
+from tests.support.signals import CANDLE_AT, M15, candle, flat, paths, signal, signals
 
 
 def mirrored(row: Candle) -> Candle:
@@ -172,39 +169,6 @@ def test_an_open_signal_is_worth_what_closing_it_would_leave() -> None:
 
 
 # Whatever the market does
-
-PRICE = st.integers(8500, 11500).map(lambda cents: cents / 100)
-RATE = st.integers(0, 50).map(lambda hundredths: hundredths / 100)
-
-
-@st.composite
-def paths(draw: st.DrawFn) -> list[Candle]:
-    """Candles that follow a signal, in the order of time, some missing."""
-    numbers = sorted(draw(st.sets(st.integers(-1, 9), max_size=8)))
-    return [draw(_candles(number)) for number in numbers]
-
-
-@st.composite
-def _candles(draw: st.DrawFn, number: int) -> Candle:
-    opened, closed, *others = draw(st.tuples(PRICE, PRICE, PRICE, PRICE))
-    prices = (opened, closed, *others)
-    return candle(number, opened, max(prices), min(prices), closed)
-
-
-@st.composite
-def signals(draw: st.DrawFn) -> Signal:
-    up = 1 if draw(SIDES) is Side.LONG else -1
-    return signal(
-        Side.LONG if up == 1 else Side.SHORT,
-        take_profit=round(100 + up * draw(st.integers(1, 1000)) / 100, 2),
-        stop_loss=round(100 - up * draw(st.integers(1, 1000)) / 100, 2),
-        leverage=draw(st.integers(10, 200)) / 10,
-        stake_cents=draw(st.integers(1, 10_000_000)),
-        fee_pct=draw(RATE),
-        slippage_pct=draw(RATE),
-        funding_pct_per_day=draw(RATE),
-        expires_at=CANDLE_AT + draw(st.integers(2, 8)) * M15,
-    )
 
 
 @given(signals(), paths())
