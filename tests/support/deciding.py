@@ -4,9 +4,12 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from shared.bus.connection import Connection
+from shared.bus.consumer import lying_in
+from shared.contracts import codec, subjects
 from shared.contracts.configuration import Configuration
 from shared.contracts.errors import AppError
-from shared.contracts.events import Event
+from shared.contracts.events import Event, SignalOpened, SignalRejected
 from shared.contracts.records import Prediction, Score
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import ENSEMBLE, Horizon, Timeframe
@@ -117,3 +120,13 @@ class FakeAnnouncements:
         if fact.id not in {told.id for told in self.stream}:
             self.stream.append(fact)
         self._known.add(fact.id)
+
+
+SignalFact = SignalOpened | SignalRejected
+
+
+async def told_of_signals(connection: Connection) -> list[SignalFact]:
+    """What was decided, as the stream of events has it, oldest first."""
+    lying = lying_in(connection, subjects.EVENTS, "evertrain.event.signal.>")
+    facts = [codec.decode_event(delivery.data) async for delivery in lying]
+    return [fact for fact in facts if isinstance(fact, SignalFact)]
