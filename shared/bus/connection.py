@@ -68,17 +68,49 @@ class NatsOptions:
 class Connection:
     """A NATS client that never gives up, shared by everything in the process."""
 
-    def __init__(self, client: Client, replicas: int) -> None:
-        self.client = client
-        self.js: JetStreamContext = client.jetstream(timeout=5)
-        self.replicas = replicas
+    def __init__(self, options: NatsOptions, name: str) -> None:
+        self.replicas = options.replicas
+        self._options = options
+        self._name = name
+        self._client: Client | None = None
+        self._js: JetStreamContext | None = None
         #: Set when the client closed for good: nothing will work until the process restarts.
         self.closed = asyncio.Event()
         self._listeners: set[Callable[[], None]] = set()
 
+    async def open(self) -> None:
+        """Connect, however long that takes. Before, every verb raises Unavailable.
+
+        Raises:
+            Unavailable: NATS refuses our credentials.
+        """
+        for delay in backoff(0.1, most=2.0):
+            try:
+                client = await self._connect_once()
+            except (nats.errors.Error, OSError) as exc:
+                if "authorization" in str(exc).lower():
+                    raise Unavailable(f"NATS refuses our credentials: {exc}") from exc
+                log.info("waiting for NATS", extra={"reason": str(exc) or type(exc).__name__})
+                await asyncio.sleep(delay)
+            else:
+                self._client, self._js = client, client.jetstream(timeout=5)
+                return
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            raise _not_yet()
+        return self._client
+
+    @property
+    def js(self) -> JetStreamContext:
+        if self._js is None:
+            raise _not_yet()
+        return self._js
+
     @property
     def connected(self) -> bool:
-        return self.client.is_connected
+        return self._client is not None and self._client.is_connected
 
     @contextmanager
     def on_reconnect(self, listener: Callable[[], None]) -> Iterator[None]:
@@ -114,11 +146,46 @@ class Connection:
             listener()
 
     async def disconnected(self) -> None:
-        if not self.client.is_closed:
+        if self._client is not None and not self._client.is_closed:
             log.warning("lost the connection to NATS; trying again until it is back")
 
     async def has_closed(self) -> None:
         self.closed.set()
+
+    async def close(self) -> None:
+        """Send what is waiting, if NATS is there; if not, there is nothing more to do about it."""
+        if self._client is None:
+            return
+        with contextlib.suppress(nats.errors.Error, OSError):
+            async with asyncio.timeout(2):
+                await self._client.flush(timeout=1)
+        # The library writes to a transport that is gone already; uvloop calls that a RuntimeError.
+        with contextlib.suppress(nats.errors.Error, OSError, RuntimeError):
+            await self._client.close()
+
+    async def _connect_once(self) -> Client:
+        """The library would try again by itself, for ever, also when the credentials are wrong; so
+        it may do that only once it has been let in.
+        """
+        client = Client()
+        chosen = _client_options(self, self._options, self._name)
+        try:
+            await client.connect(**chosen, allow_reconnect=False)
+        except BaseException:
+            await client.close()
+            raise
+        client.options["allow_reconnect"] = True
+        return client
+
+
+@asynccontextmanager
+async def connecting(options: NatsOptions, *, name: str) -> AsyncIterator[Connection]:
+    """A connection that somebody opens while the body runs, for what has to work before NATS."""
+    connection = Connection(options, name)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
@@ -133,55 +200,16 @@ async def connected(
     Raises:
         Unavailable: no server answered within `give_up_after` seconds.
     """
-    try:
-        async with asyncio.timeout(give_up_after):
-            connection = await _first_connection(options, name)
-    except TimeoutError as exc:
-        servers = ", ".join(_without_secret(url) for url in options.servers)
-        raise Unavailable(
-            f"no NATS server answers at {servers}: is `evertrain up` running?"
-        ) from exc
-    try:
-        yield connection
-    finally:
-        await _close(connection.client)
-
-
-async def _close(client: Client) -> None:
-    """Send what is waiting, if NATS is there; if not, there is nothing more to do about it."""
-    with contextlib.suppress(nats.errors.Error, OSError):
-        async with asyncio.timeout(2):
-            await client.flush(timeout=1)
-    # The library writes to a transport that is gone already; uvloop calls that a RuntimeError.
-    with contextlib.suppress(nats.errors.Error, OSError, RuntimeError):
-        await client.close()
-
-
-async def _first_connection(options: NatsOptions, name: str) -> Connection:
-    for delay in backoff(0.1, most=2.0):
+    async with connecting(options, name=name) as connection:
         try:
-            return await _connect_once(options, name)
-        except (nats.errors.Error, OSError) as exc:
-            if "authorization" in str(exc).lower():
-                raise Unavailable(f"NATS refuses our credentials: {exc}") from exc
-            log.info("waiting for NATS", extra={"reason": str(exc) or type(exc).__name__})
-        await asyncio.sleep(delay)
-    raise AssertionError("backoff is endless")
-
-
-async def _connect_once(options: NatsOptions, name: str) -> Connection:
-    """The library would try again by itself, for ever, also when the credentials are wrong; so it
-    may do that only once it has been let in.
-    """
-    connection = Connection(Client(), options.replicas)
-    client = connection.client
-    try:
-        await client.connect(**_client_options(connection, options, name), allow_reconnect=False)
-    except BaseException:
-        await client.close()
-        raise
-    client.options["allow_reconnect"] = True
-    return connection
+            async with asyncio.timeout(give_up_after):
+                await connection.open()
+        except TimeoutError as exc:
+            servers = ", ".join(_without_secret(url) for url in options.servers)
+            raise Unavailable(
+                f"no NATS server answers at {servers}: is `evertrain up` running?"
+            ) from exc
+        yield connection
 
 
 def _client_options(connection: Connection, options: NatsOptions, name: str) -> dict[str, Any]:
@@ -228,6 +256,10 @@ def _checked(url: str) -> str:
             f"separated by commas, or tls://, ws:// or wss://"
         )
     return url
+
+
+def _not_yet() -> Unavailable:
+    return Unavailable("NATS has not answered yet")
 
 
 def _without_secret(url: str) -> str:

@@ -33,7 +33,7 @@ class Publisher:
     """Publishes to JetStream, trying again under the same message id until it is acknowledged."""
 
     def __init__(self, connection: Connection) -> None:
-        self._js = connection.js
+        self._connection = connection
 
     async def publish(
         self,
@@ -94,7 +94,9 @@ class Publisher:
         for delay in backoff(0.1, most=1.0):
             try:
                 # The library adds to the headers that it is given, so each try gets its own.
-                ack = await self._js.publish(subject, payload, timeout=2, headers={**headers})
+                ack = await self._connection.js.publish(
+                    subject, payload, timeout=2, headers={**headers}
+                )
             except APIError as exc:
                 if exc.description == _SUBJECT_FULL:
                     raise Conflict(f"a message for {subject} is already queued") from exc
