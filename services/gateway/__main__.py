@@ -4,13 +4,16 @@ import asyncio
 import logging
 import socket
 import sys
-from contextlib import AsyncExitStack, aclosing, closing
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, aclosing, closing, suppress
 from functools import partial
 from secrets import token_hex
+from typing import Any
 
 from services.gateway.adapters import keys
 from services.gateway.adapters.colleagues import BusColleagues, StoredCandles
-from services.gateway.adapters.events import CaughtUp, facts
+from services.gateway.adapters.events import CaughtUp, EventsMissing, Fact, facts
+from services.gateway.adapters.marks import Marks
 from services.gateway.adapters.server import listen, serve
 from services.gateway.adapters.watches import follow
 from services.gateway.adapters.websocket import WebSocket
@@ -21,31 +24,33 @@ from services.gateway.app.express import Express
 from services.gateway.app.metrics import Metrics
 from services.gateway.domain.access import Door, own_names
 from services.gateway.domain.copies import Copies
+from services.gateway.domain.numbering import Numbers
 from services.gateway.domain.readiness import Readiness
 from services.gateway.handlers.clients import Clients
 from services.gateway.handlers.facts import Facts
 from services.gateway.hub import Hub
 from services.gateway.settings import Settings
 from shared.bus import topology
-from shared.bus.connection import Connection, connected
+from shared.bus.connection import Connection, connecting
 from shared.bus.kv import Bucket
 from shared.bus.publisher import Publisher
 from shared.bus.status import RollCall, collect
 from shared.bus.survey import Reporter
 from shared.contracts import codec, subjects
-from shared.contracts.errors import InvalidSymbol, MalformedMessage
+from shared.contracts.errors import InvalidSymbol, MalformedMessage, Unavailable
 from shared.contracts.records import ModelRecord, Prediction, Universe
 from shared.contracts.symbols import Symbol
 from shared.market.store import CandleStore
 from shared.runtime.clock import utc_now
 from shared.runtime.service import run
 from shared.runtime.settings import Environment
-from shared.runtime.tasks import endless, supervise
+from shared.runtime.tasks import Worker, endless, supervise
 from shared.runtime.version import VERSION
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 2.0
+_TURN = 64
 _SYMBOLS = "the list of symbols (is the scheduler running?)"
 _PREDICTIONS, _MODELS, _EVENTS = "the predictions", "the models", "the events"
 _STATUS = "a first look at the system"
@@ -56,13 +61,15 @@ async def main(env: Environment) -> None:
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(closing(listen(settings.host, settings.port)))
         door = _door(settings, listener)
-        connection = await stack.enter_async_context(connected(settings.nats, name="gateway"))
-        await topology.ensure(connection)
+        connection = await stack.enter_async_context(connecting(settings.nats, name="gateway"))
+        opened = asyncio.Event()
 
         copies = Copies()
         readiness = Readiness(_SYMBOLS, _PREDICTIONS, _MODELS, _EVENTS, _STATUS)
         news = Facts(copies)
-        hub = Hub(epoch=token_hex(6), sources=news, clock=utc_now)
+        metrics = Metrics()
+        hub = Hub(epoch=token_hex(6), sources=news, clock=utc_now, timings=metrics)
+        metrics.show(hub)
         news.tell(hub.publish)
         clients = Clients(
             hub,
@@ -71,7 +78,6 @@ async def main(env: Environment) -> None:
             ready=lambda: readiness.complete,
             clock=utc_now,
         )
-        metrics = Metrics(hub)
         context = Context(
             copies=copies,
             colleagues=BusColleagues(connection, Publisher(connection)),
@@ -125,6 +131,19 @@ async def main(env: Environment) -> None:
             caught_up=partial(readiness.known, _MODELS),
         )
 
+        async def open_bus() -> None:
+            await connection.open()
+            await topology.ensure(connection)
+            opened.set()
+            await asyncio.Event().wait()
+
+        def on_the_bus(work: Callable[[], Coroutine[Any, Any, None]]) -> Worker:
+            async def once_it_is_open() -> None:
+                await opened.wait()
+                await work()
+
+            return endless(once_it_is_open)
+
         async def look_around() -> None:
             roll = RollCall()
             while True:
@@ -139,31 +158,52 @@ async def main(env: Environment) -> None:
         await supervise(
             connection.stay_open,
             partial(serve, app, partial(WebSocket, clients), express, listener),
-            partial(reporter.report_itself, connection),
-            endless(follow_universe),
-            endless(follow_predictions),
-            endless(follow_models),
-            endless(partial(_follow_events, connection, news, readiness)),
-            endless(partial(news.read_candles, StoredCandles(store), hub.supply)),
+            endless(open_bus),
+            on_the_bus(partial(reporter.report_itself, connection, asyncio.Event())),
+            on_the_bus(follow_universe),
+            on_the_bus(follow_predictions),
+            on_the_bus(follow_models),
+            on_the_bus(partial(_follow_events, connection, hub, news, readiness)),
+            on_the_bus(partial(news.read_candles, StoredCandles(store), hub.supply)),
             endless(hub.deliver),
             endless(hub.keep_alive),
-            endless(look_around),
+            on_the_bus(look_around),
             grace=5,
         )
 
 
-async def _follow_events(connection: Connection, news: Facts, readiness: Readiness) -> None:
-    async with aclosing(facts(connection)) as following:
-        async for fact in following:
-            if isinstance(fact, CaughtUp):
-                readiness.known(_EVENTS)
-                continue
-            try:
-                event = codec.decode_event(fact.data)
-            except (MalformedMessage, InvalidSymbol) as exc:
-                log.debug("skipped an event", extra={"reason": str(exc)})
-            else:
-                (news.on_history if fact.old else news.on_event)(event)
+async def _follow_events(
+    connection: Connection, hub: Hub, news: Facts, readiness: Readiness
+) -> None:
+    """Number events as every gateway does, and leave marks for those that come later."""
+    marks = Marks(connection, new_epoch=lambda: token_hex(6))
+    mark = await marks.begin()
+    numbers = Numbers(mark.epoch, mark.counts)
+    hub.begin(numbers)
+    try:
+        async with aclosing(facts(connection, mark)) as following:
+            async for fact in following:
+                if isinstance(fact, CaughtUp):
+                    readiness.known(_EVENTS)
+                    continue
+                _tell(news, fact)
+                if fact.seq % _TURN == 0:
+                    await asyncio.sleep(0)  # thousands may be waiting, and so may everybody else
+                if not fact.old and (due := numbers.mark(mark.stream, fact.seq)) is not None:
+                    with suppress(Unavailable):  # then the one before it serves as well
+                        await marks.keep(due)
+    except EventsMissing:
+        await marks.end(mark.epoch)
+        raise
+
+
+def _tell(news: Facts, fact: Fact) -> None:
+    try:
+        event = codec.decode_event(fact.data)
+    except (MalformedMessage, InvalidSymbol) as exc:
+        log.debug("skipped an event", extra={"reason": str(exc)})
+    else:
+        (news.on_history if fact.old else news.on_event)(event)
 
 
 def _door(settings: Settings, listener: socket.socket) -> Door:

@@ -8,12 +8,12 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from services.gateway.domain import limits, wire
 from services.gateway.domain.channels import Channel, Topic
-from services.gateway.domain.history import History
-from services.gateway.domain.outbox import Publication
+from services.gateway.domain.history import History, Publication
+from services.gateway.domain.numbering import Numbers
 from services.gateway.domain.wire import MessageId, Position
 from services.gateway.sessions import Session
 from shared.contracts.symbols import Symbol
@@ -34,6 +34,16 @@ class Sources(Protocol):
         """JSON. None: it is not known yet and is being fetched; `Hub.supply` follows."""
 
 
+class Timings(Protocol):
+    """Told of each publication that had somebody to go to, in seconds."""
+
+    def fanned_out(self, seconds: float) -> None:
+        """How long it took until it was written to the last member."""
+
+    def told(self, seconds: float) -> None:
+        """How long ago it happened when it was."""
+
+
 @dataclass(slots=True, eq=False)
 class _Member:
     """A session that hears everything of a channel behind `after`."""
@@ -49,10 +59,25 @@ class _Stage:
     channel: Channel
     name: str
     history: History | None
-    seq: int = 0
+    numbers: Numbers
     members: dict[Session, _Member] = field(default_factory=dict)
     waiting: dict[Session, _Member] = field(default_factory=dict)
     snapshot: Publication | None = None
+
+    @property
+    def seq(self) -> int:
+        return self.numbers.last(self.name)
+
+
+class _Due(NamedTuple):
+    """A publication on its way to the members. `since`: when it was published, by the loop's
+    clock; `at`: when it happened.
+    """
+
+    stage: _Stage
+    publication: Publication
+    since: float
+    at: datetime
 
 
 @dataclass(slots=True)
@@ -68,17 +93,24 @@ class Tally:
 class Hub:
     """Every method but the two endless ones returns at once.
 
-    `epoch` names this life of the hub: in another epoch, sequence numbers mean something else.
+    `epoch` names this life of the hub, in which it numbers the values of state channels. Events
+    have the numbers that every gateway gives them, once `begin` was called.
     """
 
-    def __init__(self, *, epoch: str, sources: Sources, clock: Clock) -> None:
-        self.epoch = epoch
+    def __init__(self, *, epoch: str, sources: Sources, clock: Clock, timings: Timings) -> None:
         self.tally = Tally()
         self.sessions: set[Session] = set()
         self._sources = sources
         self._clock = clock
+        self._timed = timings
+        self._values = self._events = Numbers(epoch)
+        self._histories = {topic: History(limits.HISTORY) for topic in Topic if not topic.is_state}
         self._stages: dict[str, _Stage] = {}
-        self._due: asyncio.Queue[tuple[_Stage, Publication]] = asyncio.Queue()
+        self._due: asyncio.Queue[_Due] = asyncio.Queue()
+
+    def begin(self, numbers: Numbers) -> None:
+        """Number events on from `numbers`. Before the first event and the first session."""
+        self._events = numbers
 
     @property
     def watched(self) -> tuple[Symbol, ...]:
@@ -92,7 +124,7 @@ class Hub:
         session.reply(
             wire.welcome(
                 session=session.name,
-                epoch=self.epoch,
+                epoch=self._events.epoch,
                 heartbeat_s=limits.HEARTBEAT_S,
                 limits={
                     "subscriptions": limits.SUBSCRIPTIONS,
@@ -126,7 +158,11 @@ class Hub:
         missed = self._missed(stage, since)
         session.reply(
             wire.subscribed(
-                id, stage.name, epoch=self.epoch, seq=stage.seq, recovered=missed is not None
+                id,
+                stage.name,
+                epoch=stage.numbers.epoch,
+                seq=stage.seq,
+                recovered=missed is not None,
             )
         )
         if missed is not None and stage.history is not None:
@@ -149,18 +185,17 @@ class Hub:
         On a state channel it replaces what a slow client is still owed under the same `key`.
         """
         stage = self._stage(channel)
-        stage.seq += 1
+        seq = stage.numbers.next(stage.name)
         self.tally.published[channel.topic] += 1
         if not stage.members and stage.history is None:
             return
-        frame = wire.event(stage.name, stage.seq, at, data)
-        publication = Publication(
-            stage.name, stage.seq, frame, key if channel.topic.is_state else None
-        )
+        frame = wire.event(stage.name, seq, at, data)
+        publication = Publication(stage.name, seq, frame, key, stage.history)
         if stage.history is not None:
             stage.history.add(publication)
         if stage.members:
-            self._due.put_nowait((stage, publication))
+            now = asyncio.get_running_loop().time()
+            self._due.put_nowait(_Due(stage, publication, now, at))
 
     def supply(self, channel: Channel) -> None:
         """A snapshot that was missing has been fetched."""
@@ -174,6 +209,16 @@ class Hub:
         return sum(len(stage.members) + len(stage.waiting) for stage in self._stages.values())
 
     @property
+    def behind(self) -> int:
+        """Clients that read more slowly than there is news."""
+        return sum(session.behind for session in self.sessions)
+
+    @property
+    def conflated(self) -> int:
+        """Values that were replaced before a client took them."""
+        return self.tally.conflated + sum(session.outbox.conflated for session in self.sessions)
+
+    @property
     def owed(self) -> int:
         """Frames that wait in the outboxes of clients that are behind."""
         return sum(len(session.outbox) for session in self.sessions)
@@ -181,7 +226,7 @@ class Hub:
     async def deliver(self) -> None:
         """Write what was published to the members, in order, without end."""
         while True:
-            await self._fan_out(*await self._due.get())
+            await self._fan_out(await self._due.get())
 
     async def keep_alive(self) -> None:
         """Send heartbeats where it is quiet, and end connections that are dead, without end.
@@ -196,8 +241,9 @@ class Hub:
             late = loop.time() - asked - _BEAT_S
             await self._beat(judging=late < _FROZEN_S)
 
-    async def _fan_out(self, stage: _Stage, publication: Publication) -> None:
-        members = list(stage.members.values())
+    async def _fan_out(self, due: _Due) -> None:
+        publication = due.publication
+        members = list(due.stage.members.values())
         seq = publication.seq
         for start in range(0, len(members), _CHUNK):
             for member in members[start : start + _CHUNK]:
@@ -205,6 +251,8 @@ class Hub:
                     member.session.offer(publication)
             await asyncio.sleep(0)
         self.tally.delivered += len(members)
+        self._timed.fanned_out(asyncio.get_running_loop().time() - due.since)
+        self._timed.told((self._clock() - due.at).total_seconds())
 
     async def _beat(self, *, judging: bool) -> None:
         heartbeat = wire.heartbeat(self._clock())
@@ -218,17 +266,18 @@ class Hub:
         name = str(channel)
         stage = self._stages.get(name)
         if stage is None:
-            history = None if channel.topic.is_state else History(limits.HISTORY)
-            stage = self._stages[name] = _Stage(channel, name, history)
+            history = self._histories.get(channel.topic)
+            numbers = self._values if history is None else self._events
+            stage = self._stages[name] = _Stage(channel, name, history, numbers)
         return stage
 
     def _missed(self, stage: _Stage, since: Position | None) -> list[Publication] | None:
         """What a client that read as far as `since` has not seen; None if that cannot be known."""
-        if since is None or since.epoch != self.epoch:
+        if since is None or since.epoch != stage.numbers.epoch:
             return None
         if stage.history is None:
             return [] if since.seq == stage.seq else None
-        return stage.history.after(since.seq, until=stage.seq)
+        return stage.history.after(stage.name, since.seq, until=stage.seq)
 
     def _show(self, stage: _Stage, session: Session) -> None:
         snapshot = self._snapshot(stage)
@@ -245,7 +294,7 @@ class Hub:
             if data is None:
                 return None
             frame = wire.snapshot(stage.name, stage.seq, data)
-            stage.snapshot = Publication(stage.name, stage.seq, frame, "snapshot", True)
+            stage.snapshot = Publication(stage.name, stage.seq, frame, "snapshot", is_snapshot=True)
         return stage.snapshot
 
 

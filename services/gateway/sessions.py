@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from services.gateway.domain.access import Role
-from services.gateway.domain.outbox import Outbox, Publication
+from services.gateway.domain.history import Publication
+from services.gateway.domain.outbox import FellBehind, Outbox
 from services.gateway.domain.pace import Pace
 from services.gateway.domain.wire import Close
 
@@ -45,38 +46,48 @@ class Session:
         #: The names of the channels it listens to.
         self.channels: set[str] = set()
         self.outbox = Outbox(capacity)
+        #: Whether what it is owed waits in the outbox.
+        self.behind = False
         self._line = line
-        self._behind = False
 
     def offer(self, publication: Publication) -> None:
         self.spoke = True
         if not self.open:
             return
-        if not self._behind:
+        if not self.behind:
             self._line.write(publication.frame)
-        elif not self.outbox.put(publication):
-            self.close(Close.TOO_SLOW, "too slow: come back and resume with since")
+            return
+        try:
+            self.outbox.put(publication)
+        except FellBehind:
+            self._lose()
 
     def reply(self, frame: bytes) -> None:
         """Send what concerns this client alone, in order with everything else."""
         self.spoke = True
         if not self.open:
             return
-        if not self._behind:
+        if not self.behind:
             self._line.write(frame)
-        elif not self.outbox.put_reply(frame):
-            self.close(Close.TOO_SLOW, "too slow: come back and resume with since")
+            return
+        try:
+            self.outbox.put_reply(frame)
+        except FellBehind:
+            self._lose()
 
     def paused(self) -> None:
         """The line is full."""
-        self._behind = True
+        self.behind = True
 
     def resumed(self) -> None:
         """The line has drained, so somebody reads; send what is owed until it is full again."""
         self.heard = True
-        self._behind = False
-        while self.open and not self._behind and (frame := self.outbox.take()) is not None:
-            self._line.write(frame)
+        self.behind = False
+        try:
+            while self.open and not self.behind and (frame := self.outbox.take()) is not None:
+                self._line.write(frame)
+        except FellBehind:
+            self._lose()
 
     def close(self, code: int, reason: str) -> None:
         if self.open:
@@ -85,5 +96,10 @@ class Session:
             self._line.close(code, reason)
 
     def abort(self) -> None:
+        """It is silent; there is nobody to say goodbye to."""
         self.open = False
+        self.closed_with = Close.SILENT
         self._line.abort()
+
+    def _lose(self) -> None:
+        self.close(Close.TOO_SLOW, "too slow: come back and resume with since")

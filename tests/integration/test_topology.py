@@ -25,6 +25,7 @@ STREAMS = {
     "KV_evertrain_runs",
     "KV_evertrain_parameters",
     "KV_evertrain_signals",
+    "KV_evertrain_marks",
     "KV_evertrain_quality",
     "OBJ_evertrain_artifacts",
 }

@@ -21,7 +21,7 @@ from shared.contracts.errors import AppError
 from shared.contracts.symbols import Symbol
 
 _FOLDER: Final = "/api/v1/predictions/"
-_ROUTE: Final = "/predictions/{symbol:path}"
+_ROUTE: Final = "/api/v1/predictions/{symbol:path}"
 _LONGEST: Final = 2048
 _MOST: Final = 4096
 

@@ -14,6 +14,8 @@ from services.gateway.domain.access import Door
 from services.gateway.domain.problems import problem_of
 from shared.contracts.errors import AppError, Permanent
 
+#: What all routes but the probes and pages have in front of them.
+API: Final = "/api/v1"
 BODY_BYTES: Final = 64 << 10
 #: On every answer that does not say otherwise.
 HEADERS: Final = {
@@ -74,7 +76,7 @@ class Guard:
             await self._app(inner, _limited(receive), send_guarded)
             scope.setdefault("route", inner.get("route"))
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = _route(scope)
             self._observe(method, route, status, time.perf_counter() - started)
 
     def _admit(self, scope: Scope) -> None:
@@ -84,6 +86,15 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > BODY_BYTES:
             raise BodyTooLarge
+
+
+def _route(scope: Scope) -> str:
+    """The route as it is declared; the framework leaves out what a group of routes shares."""
+    declared = getattr(scope.get("route"), "path", None)
+    if declared is None:
+        return "other"
+    shared = API if scope["path"].startswith(API) and not declared.startswith(API) else ""
+    return f"{shared}{declared}"
 
 
 def _limited(receive: Receive) -> Receive:

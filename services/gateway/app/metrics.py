@@ -14,17 +14,40 @@ _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class Metrics:
-    def __init__(self, hub: Hub) -> None:
+    """Labels have few values: routes as they are declared, our own close codes, methods we know."""
+
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_HubCollector(hub))
         ProcessCollector(registry=self._registry)
         self._requests = Histogram(
-            "evertrain_gateway_request_seconds",
+            "evertrain_gateway_request_duration_seconds",
             "Time to answer a request.",
             ("method", "route", "status"),
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._fan_out = Histogram(
+            "evertrain_gateway_fan_out_duration_seconds",
+            "From an event's arrival here until it was written to the last of its listeners.",
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._lag = Histogram(
+            "evertrain_gateway_event_lag_seconds",
+            "From the time that an event bears until it was written to the last of its listeners.",
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+
+    def show(self, hub: Hub) -> None:
+        """Say from now on what the hub counts."""
+        self._registry.register(_HubCollector(hub))
+
+    def fanned_out(self, seconds: float) -> None:
+        self._fan_out.observe(seconds)
+
+    def told(self, seconds: float) -> None:
+        self._lag.observe(max(0.0, seconds))  # another machine's clock may be ahead of ours
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         known = method if method in ("GET", "HEAD", "POST", "PUT", "DELETE") else "other"
@@ -45,12 +68,17 @@ class _HubCollector(Collector):
         yield GaugeMetricFamily(
             name + "subscriptions", "Channels that clients listen to.", hub.subscriptions
         )
-        yield GaugeMetricFamily(name + "owed_frames", "Frames in outboxes.", hub.owed)
+        yield GaugeMetricFamily(
+            name + "outbox_frames", "Frames that clients which are behind are owed.", hub.owed
+        )
+        yield GaugeMetricFamily(
+            name + "slow_connections", "Websockets that are behind.", hub.behind
+        )
         yield CounterMetricFamily(
             name + "delivered_frames", "Events handed to clients.", tally.delivered
         )
         yield CounterMetricFamily(
-            name + "conflated_values", "Values replaced before a client took them.", tally.conflated
+            name + "conflated_values", "Values replaced before a client took them.", hub.conflated
         )
         published = CounterMetricFamily(
             name + "published_events", "Events given to channels.", labels=["topic"]
@@ -59,7 +87,9 @@ class _HubCollector(Collector):
             published.add_metric([topic], count)
         yield published
         closed = CounterMetricFamily(
-            name + "closed_connections", "Ended websockets; code 0: by the client.", labels=["code"]
+            name + "closed_connections",
+            "Ended websockets by close code: 4008 too slow, 1006 silent, 0 by the client.",
+            labels=["code"],
         )
         for code, count in tally.closed.items():
             closed.add_metric([str(int(code))], count)

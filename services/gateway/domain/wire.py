@@ -28,6 +28,8 @@ MessageId = int | str | None
 class Close(IntEnum):
     """Why the server ends a connection. 4000 and above are ours; see the contract."""
 
+    #: Never sent: it says that nobody was there to say goodbye to.
+    SILENT = 1006
     INVALID_TEXT = 1007
     RESTARTING = 1012
     BAD_MESSAGE = 4000

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from services.gateway.domain import ranking
 from services.gateway.domain.channels import EVERY_PREDICTION, Channel, Topic, UnknownChannel, parse
 from services.gateway.domain.copies import Copies, Predictions, Tails
-from services.gateway.domain.history import History
+from services.gateway.domain.history import History, Publication
 from services.gateway.domain.models import view
-from services.gateway.domain.outbox import Publication
 from services.gateway.domain.pace import Pace
 from services.gateway.domain.problems import KINDS, problem_of
 from services.gateway.domain.progress import advanced
@@ -77,7 +76,7 @@ def test_history_gives_exactly_what_was_missed_or_nothing(
     for publication in published:
         history.add(publication)
     known = 0 <= seq <= length and length - seq <= capacity
-    assert history.after(seq, until=length) == (published[seq:] if known else None)
+    assert history.after("training", seq, until=length) == (published[seq:] if known else None)
 
 
 def test_a_pace_allows_a_burst_and_then_its_rate() -> None:

@@ -7,6 +7,7 @@ import pytest
 from services.gateway.domain import limits
 from services.gateway.domain.access import Role
 from services.gateway.domain.channels import EVERY_PREDICTION, SYSTEM, TRAINING, Channel, Topic
+from services.gateway.domain.numbering import Numbers
 from services.gateway.domain.pace import Pace
 from services.gateway.domain.wire import Close, Position
 from services.gateway.hub import Hub
@@ -31,14 +32,34 @@ class Shelf:
         return self.data.get(channel)
 
 
+class Clocked:
+    """Notes how long things took."""
+
+    def __init__(self) -> None:
+        self.fan_outs: list[float] = []
+        self.lags: list[float] = []
+
+    def fanned_out(self, seconds: float) -> None:
+        self.fan_outs.append(seconds)
+
+    def told(self, seconds: float) -> None:
+        self.lags.append(seconds)
+
+
 @pytest.fixture
 def shelf() -> Shelf:
     return Shelf()
 
 
 @pytest.fixture
-async def hub(shelf: Shelf) -> AsyncIterator[Hub]:
-    hub = Hub(epoch="e1", sources=shelf, clock=lambda: AT)
+def clocked() -> Clocked:
+    return Clocked()
+
+
+@pytest.fixture
+async def hub(shelf: Shelf, clocked: Clocked) -> AsyncIterator[Hub]:
+    hub = Hub(epoch="v1", sources=shelf, clock=lambda: AT, timings=clocked)
+    hub.begin(Numbers("e1"))
     async with alongside(hub.deliver(), name="deliver"):
         yield hub
 
@@ -60,9 +81,9 @@ def tell(hub: Hub, channel: Channel, number: int, key: str = "") -> None:
     hub.publish(channel, str(number).encode(), at=AT, key=key)
 
 
-async def turn() -> None:
+async def turn(published: int = 30) -> None:
     """Let everything that was published reach the lines."""
-    for _ in range(40):
+    for _ in range(published + 10):
         await asyncio.sleep(0)
 
 
@@ -165,7 +186,7 @@ async def test_a_state_channel_shows_its_snapshot_even_to_those_who_missed_nothi
 ) -> None:
     tell(hub, SYSTEM, 1)
     line, session = client(hub)
-    hub.subscribe(session, SYSTEM, 1, Position("e1", 1))
+    hub.subscribe(session, SYSTEM, 1, Position("v1", 1))
     assert line.of("subscribed")[0]["recovered"] is True
     assert len(line.of("snapshot")) == 1
 
@@ -192,18 +213,19 @@ async def test_a_slow_client_gets_the_newest_state_and_word_of_what_was_left_out
 
 
 async def test_a_slow_client_loses_no_event_and_one_that_never_reads_is_closed(hub: Hub) -> None:
-    slow, session = client(hub, room=2, capacity=5)
+    slow, session = client(hub, room=2)
     hub.subscribe(session, TRAINING, 1, None)
-    for number in range(5):
+    for number in range(limits.HISTORY):
         tell(hub, TRAINING, number)
-    await turn()
+    await turn(limits.HISTORY)
+    assert (hub.behind, hub.owed) == (1, limits.HISTORY)
     slow.drain(room=1)
     slow.drain()
-    assert slow.numbers == [1, 2, 3, 4, 5]
+    assert slow.numbers == list(range(1, limits.HISTORY + 1))
     session.paused()
-    for number in range(6):
+    for number in range(limits.HISTORY + 1):
         tell(hub, TRAINING, number)
-    await turn()
+    await turn(limits.HISTORY)
     assert slow.closed_with is not None
     assert slow.closed_with[0] == Close.TOO_SLOW
 
