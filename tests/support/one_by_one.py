@@ -106,7 +106,7 @@ def trades_of(
     terms: TradingTerms,
     window: range,
 ) -> dict[int, float]:
-    """What each trade of the window returned in percent, by the row at whose close it was decided."""
+    """What each trade of the window returned, in percent, by the row that it was decided at."""
     account = Account(candles, timeframe, parameters, terms)
     place = horizons.index(parameters.holding)
     for row in window:
