@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from services.predictor.adapters import rejections, trades
+from services.predictor.adapters.announcements import Announcements
 from services.predictor.adapters.artifacts import CachedArtifacts
 from services.predictor.adapters.copies import follow_stream
+from services.predictor.adapters.disk import NoDisk, PredictionFile
 from services.predictor.adapters.ledger import KvLedger, follow_open_signals
 from services.predictor.adapters.models import ModelCache
 from services.predictor.adapters.news import (
@@ -19,19 +21,27 @@ from services.predictor.adapters.news import (
     follow_candles,
     follow_configuration,
     follow_models,
+    follow_parameters,
     follow_universe,
 )
+from services.predictor.adapters.openings import KvOpenings
 from services.predictor.adapters.predictions import KvPredictions
 from services.predictor.adapters.rejections import RejectionCopy
 from services.predictor.adapters.trades import SignalCopy
+from services.predictor.domain.desks import Desks
 from services.predictor.handlers.books import Books
+from services.predictor.handlers.cache import Cache
 from services.predictor.handlers.forecaster import Forecaster
 from services.predictor.handlers.ledger import Ledger
 from services.predictor.handlers.outcomes import NotedPredictions
+from services.predictor.handlers.outlooks import Outlooks
 from services.predictor.handlers.predictor import Predictor
+from services.predictor.handlers.pregeneration import Pregenerator
+from services.predictor.handlers.trader import Trader
 from services.predictor.settings import Settings
 from shared.bus import rpc, topology
 from shared.bus.connection import Connection, connected
+from shared.bus.consumer import Delivery, Work, consume
 from shared.bus.kv import Bucket
 from shared.bus.objects import Artifacts
 from shared.bus.publisher import Publisher
@@ -39,6 +49,8 @@ from shared.bus.quality import Scorecards
 from shared.bus.survey import Reporter
 from shared.contracts import subjects
 from shared.contracts.requests import (
+    CacheRequest,
+    ClearCacheRequest,
     ExposureRequest,
     PredictRequest,
     PregenerateRequest,
@@ -73,36 +85,55 @@ async def main(env: Environment) -> None:
             clock=utc_now,
         )
         artifacts = CachedArtifacts(Artifacts(connection), settings.data_dir / "artifacts")
+        views = settings.data_dir / "predictor"
+        disk = await _disk(stack, views) if settings.caching else NoDisk()
+        desks, forecaster = Desks(), Forecaster(ModelCache(artifacts), candles, ttl=settings.ttl)
+        noted = NotedPredictions(predictions, Scorecards(connection), candles)
         predictor = Predictor(
-            Forecaster(
-                ModelCache(artifacts),
-                candles,
-                ttl=settings.ttl,
-            ),
-            NotedPredictions(predictions, Scorecards(connection), candles),
-            clock=utc_now,
-            caching=settings.caching,
+            desks, forecaster, noted, disk, clock=utc_now, caching=settings.caching
         )
-        for prediction in await predictions.stored():
-            predictor.remember(prediction)
+        pregenerator = Pregenerator(desks, predictor, usual_ttl=settings.ttl, clock=utc_now)
 
         ledger = Ledger(KvLedger(connection, publisher, clock=utc_now), candles)
-        views = settings.data_dir / "predictor"
         books, copying = await _books(stack, connection, views, ledger)
+        outlooks = Outlooks(desks, predictor, clock=utc_now)
+        trader = Trader(
+            outlooks,
+            KvOpenings(Bucket(connection, subjects.SIGNALS)),
+            Announcements(connection, publisher),
+            clock=utc_now,
+        )
 
         # Candles are listened for before anything is computed, so that none falls in between.
         arrived = await stack.enter_async_context(candle_news(connection))
         stack.enter_context(connection.on_reconnect(predictor.on_reconnect))
         reporter = Reporter(
-            "predictor", VERSION, problems=predictor.problems, figures=predictor.figures
+            "predictor",
+            VERSION,
+            problems=lambda: cache.problems() + predictor.problems(),
+            figures=lambda: cache.figures() | {"models_loaded": float(forecaster.models_loaded)},
         )
-        models_known, universe_known = asyncio.Event(), asyncio.Event()
+        cache = Cache(
+            desks,
+            predictor,
+            pregenerator,
+            predictions,
+            disk,
+            instance=reporter.instance,
+            enabled=settings.caching,
+            ttl=settings.ttl,
+            clock=utc_now,
+        )
+        models_known, universe_known, told_known = (asyncio.Event() for _ in range(3))
+        rules_known, parameters_known = asyncio.Event(), asyncio.Event()
         endpoints = (
-            rpc.Endpoint(name="get", request=PredictRequest, handler=predictor.get),
+            rpc.Endpoint(name="get", request=PredictRequest, handler=predictor.reply),
             rpc.Endpoint(name="top", request=TopRequest, handler=predictor.top),
             rpc.Endpoint(
-                name="pregenerate", request=PregenerateRequest, handler=predictor.pregenerate
+                name="pregenerate", request=PregenerateRequest, handler=pregenerator.pregenerate
             ),
+            rpc.Endpoint(name="cache", request=CacheRequest, handler=cache.report),
+            rpc.Endpoint(name="clear", request=ClearCacheRequest, handler=cache.clear),
             *_bookkeeping(books),
         )
 
@@ -116,7 +147,14 @@ async def main(env: Environment) -> None:
 
         async def hear_of_the_universe() -> None:
             config = Bucket(connection, subjects.CONFIG)
-            await follow_universe(config, changed=predictor.on_universe, caught_up=universe_known)
+            await follow_universe(
+                config, predictor.on_universe, outlooks.on_universe, caught_up=universe_known
+            )
+
+        async def hear_of_predictions() -> None:
+            await predictions.follow(
+                told=predictor.on_told, removed=predictor.on_forgotten, caught_up=told_known
+            )
 
         async def hear_of_candles() -> None:
             await follow_candles(arrived, predictor.on_candles, ledger.on_candles)
@@ -125,23 +163,55 @@ async def main(env: Environment) -> None:
             """Only once everything is known, so that a start never makes a symbol unknown."""
             await models_known.wait()
             await universe_known.wait()
+            await told_known.wait()
             reporter.ready = True
             log.info("ready", extra={"ttl_hours": settings.ttl.total_seconds() / 3600})
             await rpc.serve(connection, "predictor", VERSION, endpoints, stop)
+
+        async def hear_of_the_rules() -> None:
+            await follow_configuration(
+                Bucket(connection, subjects.CONFIG),
+                books.on_configuration,
+                trader.on_configuration,
+                caught_up=rules_known,
+            )
+
+        async def hear_of_parameters() -> None:
+            await follow_parameters(
+                Bucket(connection, subjects.PARAMETERS),
+                evolved=trader.on_parameters,
+                removed=trader.on_parameters_removed,
+                caught_up=parameters_known,
+            )
+
+        async def trade(stop: asyncio.Event) -> None:
+            """By what is in force, and not by defaults that are about to be overruled."""
+            for known in (models_known, universe_known, told_known, rules_known, parameters_known):
+                await known.wait()
+            await consume(connection, publisher, _signal_ticks(trader), stop)
 
         await supervise(
             connection.stay_open,
             partial(reporter.report_itself, connection),
             endless(hear_of_models),
             endless(hear_of_the_universe),
+            endless(hear_of_predictions),
             endless(hear_of_candles),
+            endless(hear_of_the_rules),
+            endless(hear_of_parameters),
+            endless(partial(_hear_of_signals, connection, ledger)),
             *copying,
-            *_hearing(connection, books, ledger),
             endless(predictor.run),
             endless(ledger.run),
             answer,
+            trade,
             grace=5,
         )
+
+
+async def _disk(stack: AsyncExitStack, views: Path) -> PredictionFile:
+    file = PredictionFile(views / "predictions.sqlite", clock=utc_now)
+    return await stack.enter_async_context(file)
 
 
 async def _books(
@@ -172,20 +242,27 @@ def _bookkeeping(books: Books) -> tuple[rpc.Endpoint, ...]:
     )
 
 
-def _hearing(connection: Connection, books: Books, ledger: Ledger) -> tuple[Worker, ...]:
-    config = Bucket(connection, subjects.CONFIG)
-    signals = Bucket(connection, subjects.SIGNALS)
+async def _hear_of_signals(connection: Connection, ledger: Ledger) -> None:
+    await follow_open_signals(
+        Bucket(connection, subjects.SIGNALS),
+        opened=ledger.on_opened,
+        gone=ledger.on_gone,
+        caught_up=ledger.complete,
+    )
 
-    async def hear_of_the_configuration() -> None:
-        known = asyncio.Event()
-        await follow_configuration(config, changed=books.on_configuration, caught_up=known)
 
-    async def hear_of_signals() -> None:
-        await follow_open_signals(
-            signals, opened=ledger.on_opened, gone=ledger.on_gone, caught_up=ledger.complete
-        )
+def _signal_ticks(trader: Trader) -> Work:
+    async def on_tick(delivery: Delivery) -> None:
+        await trader.on_tick()
 
-    return endless(hear_of_the_configuration), endless(hear_of_signals)
+    return Work(
+        stream=subjects.CLOCK,
+        durable="signal-ticks",
+        filters=(subjects.tick(subjects.SIGNAL_TICK),),
+        handler=on_tick,
+        in_flight=1,
+        ack_wait=8.0,
+    )
 
 
 if __name__ == "__main__":

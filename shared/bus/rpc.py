@@ -28,7 +28,8 @@ _TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """`evertrain.<service>.<name>`: reads a `request`, answers with whatever `handler` returns.
+    """`evertrain.<service>.<name>`: reads a `request`, answers with whatever `handler` returns;
+    bytes are an answer that is encoded already.
 
     An AppError becomes an error reply with its code; anything else is a bug and ends the process.
     Who only publishes a question gets no answer, and what it asks for is done.
@@ -131,7 +132,7 @@ async def _answer(request: Request, endpoint: Endpoint, tally: _Tally) -> None:
     except AppError as exc:
         answer = problem = Problem.of(exc)
     tally.count(time.perf_counter_ns() - began, problem)
-    data = codec.encode(answer)
+    data = answer if isinstance(answer, bytes) else codec.encode(answer)
     try:
         if problem:
             await request.respond_error(problem.code, problem.code, data)

@@ -6,10 +6,23 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import aiosqlite
 
 log = logging.getLogger(__name__)
+
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 
 @asynccontextmanager
@@ -17,12 +30,19 @@ async def open_view(path: Path, schema: str) -> AsyncIterator[aiosqlite.Connecti
     """Open the view at `path` while the body runs, creating its tables by `schema`.
 
     A file that is damaged, or of another schema, is moved aside and begun anew: nothing in a view
-    is the only copy.
+    is the only copy. Where the disk is full or refuses, or another process is in the way, the file
+    stays.
+
+    Raises:
+        OSError: the directory cannot be made.
+        sqlite3.OperationalError: the file cannot be used now, for a reason that is not in it.
     """
     await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
     try:
         view = await _open(path, schema)
     except sqlite3.DatabaseError as exc:
+        if _may_pass(exc):
+            raise
         log.warning("the view is not usable and is made anew", extra={"reason": str(exc)})
         await asyncio.to_thread(_set_aside, path)
         view = await _open(path, schema)
@@ -30,6 +50,11 @@ async def open_view(path: Path, schema: str) -> AsyncIterator[aiosqlite.Connecti
         yield view
     finally:
         await view.close()
+
+
+def _may_pass(error: sqlite3.DatabaseError) -> bool:
+    """Whether the same file may do at another time. An extended code has its kind in a byte."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
 
 def _set_aside(path: Path) -> None:

@@ -29,8 +29,8 @@ class Market:
 
 
 class Nobody:
-    async def publish(self, prediction: Prediction) -> None:
-        pass
+    async def publish(self, prediction: Prediction) -> Prediction:
+        return prediction
 
 
 async def test_two_predictors_at_once_score_everything_once(connection: Connection) -> None:

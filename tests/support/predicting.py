@@ -1,17 +1,20 @@
 """What a predictor needs of the world, as small as it can be made."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from services.predictor.domain.desks import Desks
 from services.predictor.domain.reading import Reading
+from services.predictor.handlers.cache import Cache
 from services.predictor.handlers.forecaster import Forecaster
 from services.predictor.handlers.predictor import Predictor
+from services.predictor.handlers.pregeneration import Pregenerator
 from shared.contracts.errors import AppError
 from shared.contracts.events import CandlesUpdated
-from shared.contracts.records import Forecast, ModelRecord, Prediction, Universe
+from shared.contracts.records import Forecast, ModelRecord, Prediction, Problem, Universe
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Direction, Mode, Timeframe
 from shared.market.candles import Candle, pack
@@ -156,16 +159,47 @@ class FakeCandles:
 
 @dataclass(kw_only=True)
 class FakePredictions:
-    """`broken` is raised instead of telling."""
+    """`broken` is raised instead of telling. What another predictor told is in `known`."""
 
     told: list[Prediction] = field(default_factory=list)
+    known: dict[Symbol, Prediction] = field(default_factory=dict)
     broken: AppError | None = None
 
-    async def publish(self, prediction: Prediction) -> None:
+    async def publish(self, prediction: Prediction) -> Prediction:
         await asyncio.sleep(STEP_S)
         if self.broken:
             raise self.broken
         self.told.append(prediction)
+        return self.known.get(prediction.symbol, prediction)
+
+    async def remove(self, symbols: Collection[Symbol] | None) -> set[Symbol]:
+        gone = {told.symbol for told in self.told if symbols is None or told.symbol in symbols}
+        self.told = [told for told in self.told if told.symbol not in gone]
+        return gone
+
+
+@dataclass(kw_only=True)
+class FakeDisk:
+    """The newest prediction of each symbol, whatever its model."""
+
+    kept: dict[Symbol, Prediction] = field(default_factory=dict)
+    problem: Problem | None = None
+
+    async def find(self, record: ModelRecord, now: datetime) -> Prediction | None:
+        found = self.kept.get(record.symbol)
+        if found and found.model_version == record.version and found.expires_at > now:
+            return found
+        return None
+
+    async def keep(self, prediction: Prediction) -> None:
+        self.kept[prediction.symbol] = prediction
+
+    async def forget(self, symbols: Collection[Symbol]) -> None:
+        for symbol in symbols:
+            self.kept.pop(symbol, None)
+
+    async def size(self) -> tuple[int, int]:
+        return len(self.kept), 4096
 
 
 @dataclass(kw_only=True)
@@ -173,20 +207,45 @@ class Room:
     """A predictor among fakes. Its clock is the loop's, from START on."""
 
     predictor: Predictor
+    pregenerator: Pregenerator
+    cache: Cache
     models: FakeModels
     candles: FakeCandles
     predictions: FakePredictions
+    disk: FakeDisk
 
 
 @asynccontextmanager
-async def running_predictor(*, caching: bool = True) -> AsyncIterator[Room]:
-    models, candles, predictions = FakeModels(), FakeCandles(), FakePredictions()
+async def running_predictor(
+    *, caching: bool = True, disk: FakeDisk | None = None
+) -> AsyncIterator[Room]:
+    desks, models, candles, predictions = Desks(), FakeModels(), FakeCandles(), FakePredictions()
+    forecaster, disk = Forecaster(models, candles, ttl=TTL), disk or FakeDisk()
     loop = asyncio.get_running_loop()
-    predictor = Predictor(
-        Forecaster(models, candles, ttl=TTL),
+
+    def clock() -> datetime:
+        return START + timedelta(seconds=loop.time())
+
+    predictor = Predictor(desks, forecaster, predictions, disk, clock=clock, caching=caching)
+    pregenerator = Pregenerator(desks, predictor, usual_ttl=TTL, clock=clock)
+    cache = Cache(
+        desks,
+        predictor,
+        pregenerator,
         predictions,
-        clock=lambda: START + timedelta(seconds=loop.time()),
-        caching=caching,
+        disk,
+        instance="predictor-1",
+        enabled=caching,
+        ttl=TTL,
+        clock=clock,
     )
     async with alongside(predictor.run(), name="predictor"):
-        yield Room(predictor=predictor, models=models, candles=candles, predictions=predictions)
+        yield Room(
+            predictor=predictor,
+            pregenerator=pregenerator,
+            cache=cache,
+            models=models,
+            candles=candles,
+            predictions=predictions,
+            disk=disk,
+        )

@@ -1,14 +1,18 @@
 """Predictions in KV `evertrain_predictions`, which any number of predictors share."""
 
+import asyncio
+from collections.abc import Callable, Collection
+from contextlib import aclosing, suppress
 from typing import Final, TypeVar
 
 from services.predictor.domain.freshness import replaces
-from shared.bus.kv import Bucket, Entry
+from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
 from shared.bus.publisher import Publisher
 from shared.contracts import codec
 from shared.contracts.errors import Conflict, InvalidSymbol, MalformedMessage
 from shared.contracts.events import PredictionUpdated
 from shared.contracts.records import ModelRecord, Prediction
+from shared.contracts.symbols import Symbol
 from shared.runtime.clock import Clock, to_ms
 
 T = TypeVar("T")
@@ -28,13 +32,29 @@ class KvPredictions:
         self._publisher = publisher
         self._clock = clock
 
-    async def stored(self) -> list[Prediction]:
-        """What was told before. Raises Unavailable."""
-        entries = await self._predictions.entries()
-        return [prediction for entry in entries if (prediction := _read(entry, Prediction))]
+    async def follow(
+        self,
+        *,
+        told: Callable[[Prediction], None],
+        removed: Callable[[Symbol], None],
+        caught_up: asyncio.Event,
+    ) -> None:
+        """Tell what is stored and each change of it, again after each reconnect; never returns."""
+        async with aclosing(self._predictions.watch()) as changes:
+            async for change in changes:
+                match change:
+                    case Entry():
+                        if prediction := _read(change, Prediction):
+                            told(prediction)
+                    case Removed(key):
+                        with suppress(InvalidSymbol):
+                            removed(Symbol.from_token(key))
+                    case CaughtUp():
+                        caught_up.set()
 
-    async def publish(self, prediction: Prediction) -> None:
-        """Write it, unless the same or a newer one is there, and say so where it is another one.
+    async def publish(self, prediction: Prediction) -> Prediction:
+        """Write it, unless the same or a newer one is there, and say so where it is another one;
+        what is there now.
 
         A compare-and-set that loses looks again, so an older one never replaces a newer one,
         whatever other predictors do in between.
@@ -48,15 +68,30 @@ class KvPredictions:
             entry = await self._predictions.get(key)
             stored = _read(entry, Prediction) if entry else None
             if stored and not await self._improves(prediction, stored):
-                return
+                return stored
             try:
                 await self._write(prediction, entry)
             except Conflict:
                 continue
             if not stored or _identity(stored) != _identity(prediction):
                 await self._publisher.emit(self._updated(prediction))
-            return
+            return prediction
         raise Conflict(f"other predictors keep writing {key}")
+
+    async def remove(self, symbols: Collection[Symbol] | None) -> set[Symbol]:
+        """Delete what is stored of these symbols, or of all; of which there was something.
+
+        Raises:
+            Unavailable: NATS did not answer; doing it again is safe.
+        """
+        removed = set()
+        for entry in await self._predictions.entries():
+            with suppress(InvalidSymbol):
+                symbol = Symbol.from_token(entry.key)
+                if symbols is None or symbol in symbols:
+                    await self._predictions.delete(entry.key)
+                    removed.add(symbol)
+        return removed
 
     async def _improves(self, new: Prediction, stored: Prediction) -> bool:
         if new.model_version == stored.model_version:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.predictor.domain.freshness import Entry, Lapse, Moment, lapse
+from services.predictor.domain.freshness import Entry, Lapse, Moment, lapse, outlives
 from services.predictor.domain.setbacks import Setback, setback
 from shared.contracts.errors import NotReady
 from shared.contracts.records import ModelRecord, Prediction, Problem
@@ -15,7 +15,8 @@ class Desk:
     """`live` is the registry's model and `good` the last one that worked; `newest` is the newest
     candle heard of, in the live model's timeframe. `refused` is a setback with the live model,
     which `good` stands in for; `failed` one with the computation as a whole. With `lasting`, the
-    next prediction is fresh for so long instead of as usual.
+    next prediction is fresh for so long instead of as usual. `recalled`: the entry is from an
+    earlier life and nobody has asked for it in this one; `unsaved`: the disk does not have it.
     """
 
     symbol: Symbol
@@ -26,6 +27,8 @@ class Desk:
     refused: Setback | None = None
     failed: Setback | None = None
     lasting: timedelta | None = None
+    recalled: bool = False
+    unsaved: bool = False
 
     def promote(self, record: ModelRecord) -> bool:
         """A model went live. Says whether that was news."""
@@ -39,8 +42,13 @@ class Desk:
 
     def withdraw(self) -> None:
         """The registry has no model of this symbol any more."""
-        self.live = self.good = self.newest = self.entry = None
+        self.live = self.good = self.newest = None
+        self.forget()
         self.forgive()
+
+    def forget(self) -> None:
+        """There is no prediction of it any more."""
+        self.entry, self.recalled, self.unsaved = None, False, False
 
     def hear(self, candle_at: datetime) -> bool:
         """A candle is in the store. Says whether it is newer than any before."""
@@ -71,7 +79,16 @@ class Desk:
         """`heard` is what `newest` was when the candles were read: word of a candle is a reason to
         look into the store, and what the store has is what counts.
         """
-        self.entry, self.failed, self.lasting = Entry.of(prediction, now), None, None
+        self._take(prediction, now, heard=heard)
+        self.lasting, self.recalled, self.unsaved = None, False, True
+
+    def recall(self, prediction: Prediction, now: Moment, *, heard: datetime | None) -> None:
+        """Take what the disk had, which is as good as computing it. `heard`: see `succeed`."""
+        self._take(prediction, now, heard=heard)
+        self.recalled, self.unsaved = True, False
+
+    def _take(self, prediction: Prediction, now: Moment, *, heard: datetime | None) -> None:
+        self.entry, self.failed = Entry.of(prediction, now), None
         ours = self.live is not None and self.live.timeframe is prediction.timeframe
         if ours and self.newest == heard:
             self.newest = prediction.candle_at
@@ -79,7 +96,12 @@ class Desk:
     def remember(self, prediction: Prediction) -> None:
         """Something to answer with until there is better; it is never fresh."""
         told = replace(prediction, stale=False, stale_reason=None)
-        self.entry = Entry(prediction=told, made=0.0, best_before=0.0)
+        self.entry = Entry.of_last_resort(told)
+
+    def extend(self, told: Prediction, now: Moment) -> None:
+        """Another predictor says the same, for longer."""
+        if self.entry and self.entry.best_before and outlives(told, self.entry.prediction):
+            self.entry, self.unsaved = Entry.of(told, now), True
 
     def rests(self, tick: float) -> bool:
         return tick < self.resting_until
@@ -102,6 +124,15 @@ class Desk:
     def problem(self) -> Problem | None:
         trouble = self.failed or self.refused
         return trouble.problem if trouble else None
+
+    def lacks(self, now: Moment) -> bool:
+        """Whether the disk may have better than the entry; a newer candle it does not know."""
+        if self.live is None:
+            return False
+        return self.entry is None or self._lapse(self.entry, self.live, now) in (
+            Lapse.MODEL,
+            Lapse.EXPIRED,
+        )
 
     def settled(self, now: Moment) -> bool:
         """Whether computing now could give nothing better than the entry."""

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from shared.contracts import codec
 from shared.contracts.records import Prediction
+
+#: A prediction that has so much of its time left was made just now.
+_NEW: Final = 0.9
 
 
 class Moment(NamedTuple):
@@ -27,18 +31,33 @@ class Lapse(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A prediction in memory, and the ticks at which it was made and stops being fresh."""
+    """A prediction in memory, `body` as it is sent, and the ticks at which it was made and stops
+    being fresh.
+    """
 
     prediction: Prediction
+    body: bytes
     made: float
     best_before: float
 
     @classmethod
-    def of(cls, prediction: Prediction, made: Moment) -> "Entry":
+    def of(cls, prediction: Prediction, now: Moment) -> "Entry":
+        """Of a prediction that was made now, or before: a clock that was set back in between does
+        not lengthen its life.
+        """
         ttl = prediction.expires_at - prediction.generated_at
+        age = max(now.at - prediction.generated_at, timedelta(0))
         return cls(
-            prediction=prediction, made=made.tick, best_before=made.tick + ttl.total_seconds()
+            prediction=prediction,
+            body=codec.encode(prediction),
+            made=now.tick - age.total_seconds(),
+            best_before=now.tick + (ttl - age).total_seconds(),
         )
+
+    @classmethod
+    def of_last_resort(cls, prediction: Prediction) -> "Entry":
+        """Of a prediction that is never fresh."""
+        return cls(prediction=prediction, body=codec.encode(prediction), made=0.0, best_before=0.0)
 
     @property
     def half_life(self) -> float:
@@ -58,6 +77,22 @@ def lapse(
     if now.tick >= entry.best_before or now.at >= prediction.expires_at:
         return Lapse.EXPIRED
     return None
+
+
+def just_made(prediction: Prediction, ttl: timedelta, now: datetime) -> bool:
+    """Whether making it now, to live for `ttl`, would give hardly anything but the same again."""
+    left = prediction.expires_at - now
+    return _NEW * ttl <= left <= ttl
+
+
+def outlives(other: Prediction, prediction: Prediction) -> bool:
+    """Whether the other says the same for longer."""
+    return (
+        other.model_version == prediction.model_version
+        and other.candle_at == prediction.candle_at
+        and other.expires_at > prediction.expires_at
+        and not other.stale
+    )
 
 
 def replaces(new: Prediction, stored: Prediction, now: datetime) -> bool:

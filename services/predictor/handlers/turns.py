@@ -33,9 +33,21 @@ class Turns:
         self._agenda.discard(symbol)
 
     async def next_end(self, symbol: Symbol) -> None:
-        """Wait for the end of the turn that is under way, or else of one that comes next."""
-        ended = self._ends.setdefault(symbol, asyncio.Event())
+        """Wait for the end of the turn that is under way, or else of one that comes next, before
+        those of all who do not ask.
+        """
         self._agenda.hurry(symbol)
+        await self._end_of(symbol)
+
+    async def own_end(self, symbol: Symbol) -> None:
+        """Wait for the end of the turn that is under way, or else of one that comes when all who
+        were due before have had theirs.
+        """
+        self._agenda.add(symbol)
+        await self._end_of(symbol)
+
+    async def _end_of(self, symbol: Symbol) -> None:
+        ended = self._ends.setdefault(symbol, asyncio.Event())
         self._news.set()
         await ended.wait()
 

@@ -149,9 +149,10 @@ class Told:
         self.noted_before: list[int] = []
         self.cards = Cards()
 
-    async def publish(self, prediction: Prediction) -> None:
+    async def publish(self, prediction: Prediction) -> Prediction:
         self.predictions.append(prediction)
         self.noted_before.append(len(self.cards.card.awaited))
+        return prediction
 
 
 async def test_a_prediction_is_noted_before_it_is_told() -> None:

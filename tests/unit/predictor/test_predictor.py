@@ -11,7 +11,7 @@ from shared.contracts.errors import (
     UnknownHorizon,
     UnknownSymbol,
 )
-from shared.contracts.requests import PredictRequest, PregenerateRequest, TopRequest
+from shared.contracts.requests import PredictRequest, TopRequest
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from tests.support.predicting import (
@@ -56,41 +56,7 @@ async def test_a_hit_computes_nothing() -> None:
         for _ in range(10):
             await room.predictor.get(ASK_BTC)
         assert len(room.candles.reads) == 1
-        assert room.predictor.figures()["hits"] == 10
-
-
-async def test_predictions_made_in_advance_last_as_long_as_they_are_to() -> None:
-    async with running_predictor() as room:
-        await with_model(room)
-        found = await room.predictor.pregenerate(PregenerateRequest(ttl_hours=24))
-        assert (found.made, found.failed, found.waiting) == (1, 0, 0)
-        answer = await room.predictor.get(ASK_BTC)
-        assert answer.expires_at - answer.generated_at == timedelta(hours=24)
-        room.predictor.on_model(record("v2"))
-        answer = await room.predictor.get(ASK_BTC)
-        assert answer.expires_at - answer.generated_at == TTL
-
-
-async def test_without_a_time_to_live_predictions_are_made_anew_as_usual() -> None:
-    async with running_predictor() as room:
-        await with_model(room)
-        await room.predictor.pregenerate(PregenerateRequest(ttl_hours=24))
-        await room.predictor.pregenerate(PregenerateRequest())
-        answer = await room.predictor.get(ASK_BTC)
-        assert answer.expires_at - answer.generated_at == TTL
-        assert len(room.candles.reads) == 3
-
-
-async def test_what_cannot_be_made_in_advance_is_counted() -> None:
-    async with running_predictor() as room:
-        room.predictor.on_universe(universe(BTC, ETH))
-        room.predictor.on_model(record())
-        await settled()
-        room.candles.broken = CandlesRefused("damaged")
-        found = await room.predictor.pregenerate(PregenerateRequest(ttl_hours=24))
-        assert (found.made, found.failed, found.waiting) == (0, 1, 1)
-        with pytest.raises(UnknownSymbol):
-            await room.predictor.pregenerate(PregenerateRequest(symbols=(Symbol("DOGE"),)))
+        assert room.cache.figures()["hits"] == 10
 
 
 async def test_concurrent_askers_of_what_is_missing_share_one_computation() -> None:
@@ -333,7 +299,7 @@ async def test_without_caching_every_question_is_computed_anew() -> None:
 async def test_an_answer_of_an_earlier_life_serves_until_there_is_a_better_one() -> None:
     async with running_predictor() as room:
         room.models.refused["v2"] = DAMAGED
-        room.predictor.remember(prediction(version="v1"))
+        room.predictor.on_told(prediction(version="v1"))
         await with_model(room, "v2")
         answer = await room.predictor.get(ASK_BTC)
         assert (answer.model_version, answer.stale) == ("v1", True)
@@ -406,20 +372,3 @@ async def test_many_symbols_are_computed_a_few_at_a_time_and_an_asker_comes_firs
             room.predictor.on_model(record(symbol=symbol))
         await room.predictor.get(PredictRequest(symbol=many[-1]))
         assert len(room.candles.reads) < 12
-
-
-async def test_the_figures_say_what_happened() -> None:
-    async with running_predictor() as room:
-        await with_model(room)
-        await room.predictor.get(ASK_BTC)
-        room.models.refused["v2"] = DAMAGED
-        room.predictor.on_model(record("v2"))
-        await room.predictor.get(ASK_BTC)
-        assert room.predictor.figures() == {
-            "models_loaded": 1.0,
-            "predictions_cached": 1.0,
-            "hits": 1.0,
-            "misses": 1.0,
-            "stale": 1.0,
-            "failures": 1.0,
-        }
