@@ -5,6 +5,7 @@ It holds no learning library: models come as packed tables that numpy evaluates.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -124,8 +125,7 @@ async def main(env: Environment) -> None:
             ttl=settings.ttl,
             clock=utc_now,
         )
-        models_known, universe_known, told_known = (asyncio.Event() for _ in range(3))
-        rules_known, parameters_known = asyncio.Event(), asyncio.Event()
+        models_known, universe_known, told_known = known = tuple(asyncio.Event() for _ in range(3))
         endpoints = (
             rpc.Endpoint(name="get", request=PredictRequest, handler=predictor.reply),
             rpc.Endpoint(name="top", request=TopRequest, handler=predictor.top),
@@ -151,44 +151,21 @@ async def main(env: Environment) -> None:
                 config, predictor.on_universe, outlooks.on_universe, caught_up=universe_known
             )
 
-        async def hear_of_predictions() -> None:
-            await predictions.follow(
-                told=predictor.on_told, removed=predictor.on_forgotten, caught_up=told_known
-            )
-
-        async def hear_of_candles() -> None:
-            await follow_candles(arrived, predictor.on_candles, ledger.on_candles)
+        hear_of_predictions = partial(
+            predictions.follow,
+            told=predictor.on_told,
+            removed=predictor.on_forgotten,
+            caught_up=told_known,
+        )
+        hear_of_candles = partial(follow_candles, arrived, predictor.on_candles, ledger.on_candles)
 
         async def answer(stop: asyncio.Event) -> None:
             """Only once everything is known, so that a start never makes a symbol unknown."""
-            await models_known.wait()
-            await universe_known.wait()
-            await told_known.wait()
+            for each in known:
+                await each.wait()
             reporter.ready = True
             log.info("ready", extra={"ttl_hours": settings.ttl.total_seconds() / 3600})
             await rpc.serve(connection, "predictor", VERSION, endpoints, stop)
-
-        async def hear_of_the_rules() -> None:
-            await follow_configuration(
-                Bucket(connection, subjects.CONFIG),
-                books.on_configuration,
-                trader.on_configuration,
-                caught_up=rules_known,
-            )
-
-        async def hear_of_parameters() -> None:
-            await follow_parameters(
-                Bucket(connection, subjects.PARAMETERS),
-                evolved=trader.on_parameters,
-                removed=trader.on_parameters_removed,
-                caught_up=parameters_known,
-            )
-
-        async def trade(stop: asyncio.Event) -> None:
-            """By what is in force, and not by defaults that are about to be overruled."""
-            for known in (models_known, universe_known, told_known, rules_known, parameters_known):
-                await known.wait()
-            await consume(connection, publisher, _signal_ticks(trader), stop)
 
         await supervise(
             connection.stay_open,
@@ -197,14 +174,12 @@ async def main(env: Environment) -> None:
             endless(hear_of_the_universe),
             endless(hear_of_predictions),
             endless(hear_of_candles),
-            endless(hear_of_the_rules),
-            endless(hear_of_parameters),
             endless(partial(_hear_of_signals, connection, ledger)),
             *copying,
             endless(predictor.run),
             endless(ledger.run),
             answer,
-            trade,
+            *_trading(connection, publisher, trader, books, known),
             grace=5,
         )
 
@@ -249,6 +224,38 @@ async def _hear_of_signals(connection: Connection, ledger: Ledger) -> None:
         gone=ledger.on_gone,
         caught_up=ledger.complete,
     )
+
+
+def _trading(
+    connection: Connection,
+    publisher: Publisher,
+    trader: Trader,
+    books: Books,
+    known: Iterable[asyncio.Event],
+) -> tuple[Worker, ...]:
+    """Ticks are taken only once everything is known, and not judged by defaults before that."""
+    config = Bucket(connection, subjects.CONFIG)
+    parameters = Bucket(connection, subjects.PARAMETERS)
+    rules_known, parameters_known = asyncio.Event(), asyncio.Event()
+
+    async def hear_of_the_rules() -> None:
+        listeners = (books.on_configuration, trader.on_configuration)
+        await follow_configuration(config, *listeners, caught_up=rules_known)
+
+    async def hear_of_parameters() -> None:
+        await follow_parameters(
+            parameters,
+            evolved=trader.on_parameters,
+            removed=trader.on_parameters_removed,
+            caught_up=parameters_known,
+        )
+
+    async def trade(stop: asyncio.Event) -> None:
+        for each in (*known, rules_known, parameters_known):
+            await each.wait()
+        await consume(connection, publisher, _signal_ticks(trader), stop)
+
+    return endless(hear_of_the_rules), endless(hear_of_parameters), trade
 
 
 def _signal_ticks(trader: Trader) -> Work:
