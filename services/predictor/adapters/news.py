@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
@@ -25,24 +25,24 @@ T = TypeVar("T")
 
 
 async def follow_universe(
-    config: Bucket, *, changed: Callable[[Universe], None], caught_up: asyncio.Event
+    config: Bucket, *listeners: Callable[[Universe], None], caught_up: asyncio.Event
 ) -> None:
-    """Tell the universe and each change of it; never returns."""
-    await _follow(config, subjects.UNIVERSE, Universe, changed, caught_up)
+    """Tell each listener the universe and each change of it; never returns."""
+    await _follow(config, subjects.UNIVERSE, Universe, listeners, caught_up)
 
 
 async def follow_configuration(
-    config: Bucket, *, changed: Callable[[Configuration], None], caught_up: asyncio.Event
+    config: Bucket, *listeners: Callable[[Configuration], None], caught_up: asyncio.Event
 ) -> None:
-    """Tell the configuration and each change of it; never returns."""
-    await _follow(config, subjects.CONFIGURATION, Configured, changed, caught_up)
+    """Tell each listener the configuration and each change of it; never returns."""
+    await _follow(config, subjects.CONFIGURATION, Configured, listeners, caught_up)
 
 
 async def _follow(
     config: Bucket,
     key: str,
     kind: type[T],
-    changed: Callable[[T], None],
+    listeners: Iterable[Callable[[T], None]],
     caught_up: asyncio.Event,
 ) -> None:
     async with aclosing(config.watch(key)) as changes:
@@ -50,7 +50,9 @@ async def _follow(
             match change:
                 case Entry(_, value):
                     with skipping(key):
-                        changed(codec.decode(value, kind))
+                        changed = codec.decode(value, kind)
+                        for hear in listeners:
+                            hear(changed)
                 case Removed():
                     pass  # the last known one goes on
                 case CaughtUp():
