@@ -8,7 +8,7 @@ PYTHON := $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; 
 	$$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,14))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test markets wire check format bench mutants lock clean
+.PHONY: help run test markets wire check format bench evaluation mutants lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ format: $(VENV)/.dev ## rewrite the code in the house style
 
 bench: $(VENV)/.dev ## the benchmarks, each beside its yardstick
 	@$(BIN)/python -m tests.benchmarks
+
+evaluation: $(VENV)/.dev ## how good forecasts and signals are: docs/evaluation.md, in ten minutes
+	@$(BIN)/python -m tests.benchmarks.evaluation
 
 mutants: $(VENV)/.dev ## take out every guard of the training engine: a test must notice each
 	@$(BIN)/python -m tests.mutations
