@@ -15,11 +15,15 @@ from shared.bus.publisher import Publisher
 from shared.contracts import codec, subjects
 from shared.contracts.configuration import ConfigurationReport
 from shared.contracts.errors import Unavailable
+from shared.contracts.quality import DriftReport, Scorecard
 from shared.contracts.records import (
+    CacheReport,
     CandleSummary,
+    Cleared,
     JobRecord,
     ModelRecord,
     Prediction,
+    Pregenerated,
     RunRecord,
     Started,
     Stopped,
@@ -27,13 +31,23 @@ from shared.contracts.records import (
     Universe,
 )
 from shared.contracts.requests import (
+    CacheRequest,
     CandlesRequest,
+    CheckDriftRequest,
     ChooseSymbolsRequest,
+    ClearCacheRequest,
     ConfigurationRequest,
     ConfigureRequest,
+    DriftReportRequest,
+    ExposureRequest,
     JobsRequest,
     PredictRequest,
+    PregenerateRequest,
+    ProfitRequest,
+    RejectionsRequest,
+    RollbackRequest,
     RunsRequest,
+    SignalsRequest,
     StartRequest,
     StopRequest,
     TrainingStatusRequest,
@@ -41,12 +55,17 @@ from shared.contracts.requests import (
 )
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Timeframe
+from shared.contracts.trading import ExposureReport, ProfitReport, Rejection, Signal
 from shared.market.candles import Candle, unpack
 from shared.market.store import CandleStore
 
 T = TypeVar("T")
 
 _ACKNOWLEDGE_WITHIN_S: Final = 5.0
+_ANSWER_WITHIN_S: Final = 5.0
+#: Work over one symbol, or over all of them beside a training.
+_WORK_WITHIN_S: Final = 30.0
+_LONG_WORK_WITHIN_S: Final = 300.0
 
 
 class BusColleagues:
@@ -59,33 +78,84 @@ class BusColleagues:
         self._publisher = publisher
         self._lock = TrainingLock(connection)
         self._models = Bucket(connection, subjects.MODELS)
+        self._quality = Bucket(connection, subjects.QUALITY)
 
     @property
     def reachable(self) -> bool:
         return self._connection.connected
 
     async def prediction(self, symbol: Symbol) -> Prediction:
-        self._check()
-        return await rpc.ask(
-            self._connection, "evertrain.predictor.get", PredictRequest(symbol=symbol), Prediction
+        return await self._ask("predictor.get", PredictRequest(symbol=symbol), Prediction)
+
+    async def cache(self) -> CacheReport:
+        return await self._ask("predictor.cache", CacheRequest(), CacheReport)
+
+    async def pregenerate(self, request: PregenerateRequest) -> Pregenerated:
+        return await self._ask(
+            "predictor.pregenerate", request, Pregenerated, within_s=_LONG_WORK_WITHIN_S
+        )
+
+    async def clear_cache(self, request: ClearCacheRequest) -> Cleared:
+        return await self._ask("predictor.clear", request, Cleared, within_s=_WORK_WITHIN_S)
+
+    async def signals(self, request: SignalsRequest) -> list[Signal]:
+        return await self._ask("predictor.signals", request, list[Signal])
+
+    async def rejected(self, request: RejectionsRequest) -> list[Rejection]:
+        return await self._ask("predictor.rejected", request, list[Rejection])
+
+    async def profit(self, request: ProfitRequest) -> ProfitReport:
+        return await self._ask("predictor.pnl", request, ProfitReport)
+
+    async def exposure(self) -> ExposureReport:
+        return await self._ask("predictor.exposure", ExposureRequest(), ExposureReport)
+
+    async def drift(self) -> DriftReport:
+        return await self._ask("scheduler.drift", DriftReportRequest(), DriftReport)
+
+    async def check_drift(
+        self, request: CheckDriftRequest, *, idempotency_key: str | None
+    ) -> DriftReport:
+        """The same `idempotency_key` is the same check."""
+        if idempotency_key is not None:
+            request = replace(request, request_id=f"drift-{_run_name(idempotency_key)}")
+        return await self._ask(
+            "scheduler.check_drift", request, DriftReport, within_s=_LONG_WORK_WITHIN_S
+        )
+
+    async def roll_back(
+        self, request: RollbackRequest, *, idempotency_key: str | None
+    ) -> ModelRecord:
+        """The same `idempotency_key` rolls back once."""
+        request_id = f"rollback-{_run_name(idempotency_key)}"
+        return await self._ask(
+            "trainer.rollback",
+            replace(request, request_id=request_id),
+            ModelRecord,
+            within_s=_WORK_WITHIN_S,
         )
 
     async def training_status(self) -> TrainingStatus:
-        return await self._ask("status", TrainingStatusRequest(), TrainingStatus)
+        return await self._ask("scheduler.status", TrainingStatusRequest(), TrainingStatus)
 
     async def jobs(self, request: JobsRequest) -> list[JobRecord]:
-        return await self._ask("jobs", request, list[JobRecord])
+        return await self._ask("scheduler.jobs", request, list[JobRecord])
 
     async def runs(self, request: RunsRequest) -> list[RunRecord]:
-        return await self._ask("runs", request, list[RunRecord])
+        return await self._ask("scheduler.runs", request, list[RunRecord])
 
     async def candles(self) -> list[CandleSummary]:
-        return await self._ask("candles", CandlesRequest(), list[CandleSummary])
+        return await self._ask("scheduler.candles", CandlesRequest(), list[CandleSummary])
 
     async def promotions(self, symbol: Symbol) -> list[ModelRecord]:
         self._check()
         kept = await self._models.history(symbol.token)
         return [codec.decode(entry.value, ModelRecord) for entry in kept]
+
+    async def scorecard(self, symbol: Symbol) -> Scorecard:
+        self._check()
+        entry = await self._quality.get(subjects.served(symbol))
+        return codec.decode(entry.value, Scorecard) if entry else Scorecard(symbol=symbol)
 
     async def request_training(
         self,
@@ -122,7 +192,7 @@ class BusColleagues:
     ) -> Started:
         """The same `idempotency_key` starts once."""
         request_id = f"start-{_run_name(idempotency_key)}"
-        return await self._ask("start", replace(request, request_id=request_id), Started)
+        return await self._ask("scheduler.start", replace(request, request_id=request_id), Started)
 
     async def stop_automation(
         self, request: StopRequest, *, idempotency_key: str | None
@@ -130,21 +200,28 @@ class BusColleagues:
         """The same `idempotency_key` stops once, whatever was started since."""
         if idempotency_key is not None:
             request = replace(request, request_id=f"stop-{_run_name(idempotency_key)}")
-        return await self._ask("stop", request, Stopped)
+        return await self._ask("scheduler.stop", request, Stopped)
 
     async def configuration(self) -> ConfigurationReport:
-        return await self._ask("config", ConfigurationRequest(), ConfigurationReport)
+        return await self._ask("scheduler.config", ConfigurationRequest(), ConfigurationReport)
 
     async def configure(self, request: ConfigureRequest) -> ConfigurationReport:
-        return await self._ask("configure", request, ConfigurationReport)
+        return await self._ask("scheduler.configure", request, ConfigurationReport)
 
     async def choose_symbols(self, request: ChooseSymbolsRequest) -> Universe:
-        return await self._ask("choose", request, Universe)
+        return await self._ask("scheduler.choose", request, Universe)
 
-    async def _ask(self, endpoint: str, question: object, answer: type[T]) -> T:
-        """Ask the scheduler."""
+    async def _ask(
+        self,
+        endpoint: str,
+        question: object,
+        answer: type[T],
+        *,
+        within_s: float = _ANSWER_WITHIN_S,
+    ) -> T:
         self._check()
-        return await rpc.ask(self._connection, f"evertrain.scheduler.{endpoint}", question, answer)
+        subject = f"evertrain.{endpoint}"
+        return await rpc.ask(self._connection, subject, question, answer, timeout=within_s)
 
     def _check(self) -> None:
         """While NATS is away nobody answers, and that needs no waiting to find out."""

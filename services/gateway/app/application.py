@@ -10,11 +10,14 @@ from starlette.types import ASGIApp
 
 from services.gateway.app import (
     automation,
+    cache,
     configuration,
+    drift,
     predictions,
     registry,
     symbols,
     system,
+    trading,
     training,
 )
 from services.gateway.app.answers import json_response, problem_response
@@ -25,12 +28,17 @@ from services.gateway.app.openapi import document
 from services.gateway.domain.access import Door
 from services.gateway.domain.models import ModelPage, ModelView
 from services.gateway.domain.problems import problem, problem_of
+from services.gateway.domain.signals import SignalView
 from shared.contracts.configuration import Configuration, ConfigurationReport
 from shared.contracts.errors import AppError
+from shared.contracts.quality import DriftReport
 from shared.contracts.records import (
+    CacheReport,
     CandleSummary,
+    Cleared,
     JobRecord,
     Prediction,
+    Pregenerated,
     Ranked,
     RunRecord,
     Started,
@@ -39,19 +47,28 @@ from shared.contracts.records import (
     Universe,
 )
 from shared.contracts.reports import SystemStatus
+from shared.contracts.trading import ExposureReport, ProfitReport, Rejection
 
 log = logging.getLogger(__name__)
 
 _SHAPES = (
+    CacheReport,
     CandleSummary,
+    Cleared,
     Configuration,
     ConfigurationReport,
+    DriftReport,
+    ExposureReport,
     JobRecord,
     ModelPage,
     ModelView,
     Prediction,
+    Pregenerated,
+    ProfitReport,
     Ranked,
+    Rejection,
     RunRecord,
+    SignalView,
     Started,
     Stopped,
     SystemStatus,
@@ -60,6 +77,10 @@ _SHAPES = (
     automation.AutomationStart,
     automation.Queued,
     automation.TriggerRequest,
+    cache.CacheClearance,
+    cache.PredictionsWanted,
+    drift.DriftCheck,
+    registry.RollbackTarget,
     symbols.SymbolsChoice,
 )
 
@@ -73,7 +94,19 @@ def create(
     metrics: Callable[[], tuple[bytes, str]],
 ) -> ASGIApp:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    for part in (predictions, training, automation, configuration, registry, symbols, system):
+    parts = (
+        cache,  # before the predictions, whose symbol may be anything
+        predictions,
+        training,
+        automation,
+        configuration,
+        registry,
+        trading,
+        symbols,
+        system,
+        drift,
+    )
+    for part in parts:
         app.include_router(part.routes(context), prefix="/api/v1")
     app.include_router(system.probes(context, metrics))
     app.add_exception_handler(AppError, _on_app_error)

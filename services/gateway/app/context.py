@@ -5,11 +5,15 @@ from typing import Protocol
 
 from services.gateway.domain.copies import Copies
 from shared.contracts.configuration import ConfigurationReport
+from shared.contracts.quality import DriftReport, Scorecard
 from shared.contracts.records import (
+    CacheReport,
     CandleSummary,
+    Cleared,
     JobRecord,
     ModelRecord,
     Prediction,
+    Pregenerated,
     RunRecord,
     Started,
     Stopped,
@@ -18,15 +22,23 @@ from shared.contracts.records import (
 )
 from shared.contracts.reports import SystemStatus
 from shared.contracts.requests import (
+    CheckDriftRequest,
     ChooseSymbolsRequest,
+    ClearCacheRequest,
     ConfigureRequest,
     JobsRequest,
+    PregenerateRequest,
+    ProfitRequest,
+    RejectionsRequest,
+    RollbackRequest,
     RunsRequest,
+    SignalsRequest,
     StartRequest,
     StopRequest,
 )
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode
+from shared.contracts.trading import ExposureReport, ProfitReport, Rejection, Signal
 from shared.runtime.clock import Clock
 
 
@@ -48,6 +60,36 @@ class Colleagues(Protocol):
 
     async def promotions(self, symbol: Symbol) -> list[ModelRecord]:
         """Those of this symbol that are kept, oldest first."""
+
+    async def scorecard(self, symbol: Symbol) -> Scorecard:
+        """How its predictions that were served did."""
+
+    async def roll_back(
+        self, request: RollbackRequest, *, idempotency_key: str | None
+    ) -> ModelRecord:
+        """Raises LeaseTaken, NoEarlierModel, UnknownVersion or ArtifactRefused."""
+
+    async def cache(self) -> CacheReport: ...
+
+    async def pregenerate(self, request: PregenerateRequest) -> Pregenerated: ...
+
+    async def clear_cache(self, request: ClearCacheRequest) -> Cleared: ...
+
+    async def signals(self, request: SignalsRequest) -> list[Signal]:
+        """Raises NotFound where one was asked for by its id."""
+
+    async def rejected(self, request: RejectionsRequest) -> list[Rejection]: ...
+
+    async def profit(self, request: ProfitRequest) -> ProfitReport: ...
+
+    async def exposure(self) -> ExposureReport: ...
+
+    async def drift(self) -> DriftReport:
+        """Raises NotFound: nobody has looked yet."""
+
+    async def check_drift(
+        self, request: CheckDriftRequest, *, idempotency_key: str | None
+    ) -> DriftReport: ...
 
     async def request_training(
         self,

@@ -1,15 +1,28 @@
 """`/models`: what is live, and what was."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
+from msgspec import Meta
 
 from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import answers
+from services.gateway.app.openapi import answers, body
 from services.gateway.domain.models import ModelPage, ModelView, page_of, view
+from shared.contracts import codec
 from shared.contracts.errors import NotReady
+from shared.contracts.quality import Scorecard
+from shared.contracts.records import ModelRecord
+from shared.contracts.requests import RollbackRequest
 from shared.contracts.symbols import Symbol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackTarget:
+    """Without a `version`, to the model before the live one."""
+
+    version: Annotated[str, Meta(max_length=100)] | None = None
 
 
 def routes(context: Context) -> APIRouter:
@@ -42,7 +55,46 @@ def routes(context: Context) -> APIRouter:
         record = context.copies.models.get(asked)
         if record is None:
             raise NotReady(f"there is no model of {asked} yet; a training run makes one")
-        kept = await context.colleagues.promotions(asked) if context.colleagues.reachable else []
-        return json_response(page_of(record, kept, context.clock()))
+        kept, scorecard = list[ModelRecord](), Scorecard(symbol=asked)
+        if context.colleagues.reachable:
+            kept = await context.colleagues.promotions(asked)
+            scorecard = await context.colleagues.scorecard(asked)
+        return json_response(page_of(record, kept, scorecard, context.clock()))
+
+    @router.post(
+        "/models/{symbol:path}/rollback",
+        responses=answers(
+            ModelView,
+            "malformed_message",
+            "unknown_symbol",
+            "invalid_symbol",
+            "unknown_version",
+            "no_earlier_model",
+            "artifact_refused",
+            "lease_taken",
+            "body_too_large",
+            "unavailable",
+        ),
+        openapi_extra=body(RollbackTarget, example={"version": "20261120T120010-9f86d081"}),
+    )
+    async def roll_back(
+        request: Request,
+        symbol: str,
+        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    ) -> Response:
+        """Let an earlier model live again, at once; a second time goes one further back.
+
+        Predictions of the other model are stale from then on. It is no pin: the next training of
+        the symbol starts from this model and is compared with it. The same `Idempotency-Key` rolls
+        back once.
+        """
+        asked = Symbol.from_path(symbol)
+        context.copies.check_symbol(asked)
+        wanted = codec.decode(await request.body(), RollbackTarget)
+        record = await context.colleagues.roll_back(
+            RollbackRequest(symbol=asked, version=wanted.version, by="api"),
+            idempotency_key=idempotency_key,
+        )
+        return json_response(view(record, context.clock()))
 
     return router

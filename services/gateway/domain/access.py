@@ -13,7 +13,14 @@ from shared.contracts.errors import Permanent
 #: What anybody may read: whether we live, and pages without data.
 _OPEN: Final = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json", "/favicon.ico"})
 _OPEN_FOLDER: Final = "/static/"
-_CONTROL: Final = frozenset({("PUT", "/api/v1/auto-train/config")})
+_CONTROL: Final = frozenset(
+    {
+        ("PUT", "/api/v1/auto-train/config"),
+        ("POST", "/api/v1/predictions/pregenerate"),
+        ("DELETE", "/api/v1/predictions/cache"),
+        ("POST", "/api/v1/system/drift/check"),
+    }
+)
 
 
 class NotAuthenticated(Permanent):

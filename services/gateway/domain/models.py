@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from shared.contracts.records import ModelRecord, Score, Verdict
+from shared.contracts.quality import Reliability, Scorecard, Track
+from shared.contracts.records import ModelRecord, RolledBack, Score, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Timeframe
 
@@ -33,11 +34,12 @@ class ModelView:
     sha256: str
     libraries: dict[str, str]
     verdict: Verdict | None
+    rolled_back: RolledBack | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastModel:
-    """A model that was live once."""
+    """A model that was live once; a rollback makes it so again."""
 
     version: str
     created_at: datetime
@@ -50,18 +52,56 @@ class PastModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBin:
+    """Of the forecasts with probabilities in one tenth: what they said on average, and the share of
+    them that rose. Of a reliable model the two are about the same.
+    """
+
+    forecasts: int
+    p_up: float | None
+    up_share: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """How what one version foretold for one horizon has come out, of predictions that were served.
+    Neighbouring ones share most of their future: they tell as much as `effective` that do not.
+    """
+
+    model_version: str
+    horizon: Horizon
+    forecasts: int
+    effective: float
+    hit_rate: float
+    brier: float
+    log_loss: float
+    reliability: tuple[ReliabilityBin, ...]
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPage(ModelView):
-    """`history`: what was live before it, as far as that is kept, newest first."""
+    """`history`: what was live before it, as far as that is kept, newest first. `served`: how
+    predictions of this symbol did that were served, and `awaited` is how many wait for their end.
+    """
 
     history: tuple[PastModel, ...]
+    served: tuple[Served, ...]
+    awaited: int
 
 
-def page_of(record: ModelRecord, kept: Sequence[ModelRecord], now: datetime) -> ModelPage:
-    """`kept` are the promotions of this symbol, oldest first, `record` itself among them."""
+def page_of(
+    record: ModelRecord, kept: Sequence[ModelRecord], scorecard: Scorecard, now: datetime
+) -> ModelPage:
+    """`kept` is what was written for this symbol, oldest first, `record` itself among it."""
     shown = view(record, now)
-    past = [model for model in reversed(kept) if model.version != record.version]
+    newest = {model.version: model for model in kept if model.version != record.version}
+    past = sorted(newest.values(), key=lambda model: model.created_at, reverse=True)
     return ModelPage(
         **{field.name: getattr(shown, field.name) for field in fields(shown)},
+        served=tuple(served(track) for track in scorecard.tracks),
+        awaited=len(scorecard.awaited),
         history=tuple(
             PastModel(
                 version=model.version,
@@ -75,6 +115,31 @@ def page_of(record: ModelRecord, kept: Sequence[ModelRecord], now: datetime) -> 
             )
             for model in past
         ),
+    )
+
+
+def served(track: Track) -> Served:
+    return Served(
+        model_version=track.model_version,
+        horizon=track.horizon,
+        forecasts=track.forecasts,
+        effective=track.forecasts / track.horizon,
+        hit_rate=track.hit_rate,
+        brier=track.brier,
+        log_loss=track.log_loss,
+        reliability=tuple(_bin(each) for each in track.bins),
+        first_at=track.first_at,
+        last_at=track.last_at,
+    )
+
+
+def _bin(each: Reliability) -> ReliabilityBin:
+    if not each.forecasts:
+        return ReliabilityBin(forecasts=0, p_up=None, up_share=None)
+    return ReliabilityBin(
+        forecasts=each.forecasts,
+        p_up=each.p_up_sum / each.forecasts,
+        up_share=each.ups / each.forecasts,
     )
 
 
@@ -101,4 +166,5 @@ def view(record: ModelRecord, now: datetime) -> ModelView:
         sha256=record.sha256,
         libraries=record.libraries,
         verdict=record.verdict,
+        rolled_back=record.rolled_back,
     )

@@ -26,13 +26,18 @@ from shared.contracts.errors import (
     NotReady,
     Unavailable,
 )
+from shared.contracts.quality import DriftReport, Scorecard
 from shared.contracts.records import (
+    CacheReport,
     CandleSummary,
+    Cleared,
     Coverage,
     JobRecord,
     LockHolder,
     ModelRecord,
     Prediction,
+    Pregenerated,
+    RolledBack,
     RunRecord,
     Started,
     Stopped,
@@ -41,16 +46,25 @@ from shared.contracts.records import (
 )
 from shared.contracts.reports import SystemStatus
 from shared.contracts.requests import (
+    CheckDriftRequest,
     ChooseSymbolsRequest,
+    ClearCacheRequest,
     ConfigureRequest,
     JobsRequest,
+    PregenerateRequest,
+    ProfitRequest,
+    RejectionsRequest,
+    RollbackRequest,
     RunsRequest,
+    SignalsRequest,
     StartRequest,
     StopRequest,
 )
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Status, Timeframe
+from shared.contracts.trading import ExposureReport, ProfitReport, Rejection, Signal
 from tests.support.gateways import SYMBOLS, UNIVERSE, model, prediction
+from tests.support.trading import EXPOSURE, PROFIT, closed_signal, open_signal, rejection
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BTC, ETH, THY, _ = SYMBOLS
@@ -89,6 +103,23 @@ STATUS = TrainingStatus(
 CONFIGURED = ConfigurationReport(
     train_epochs=300, revision=7, changed_at=AT, changed_by="api", history=()
 )
+CACHE = CacheReport(
+    instance="predictor@host-1",
+    enabled=True,
+    ttl_hours=1.0,
+    in_memory=4,
+    memory_bytes=4000,
+    on_disk=4,
+    disk_bytes=4000,
+    hits_memory=9,
+    hits_disk=0,
+    misses=1,
+    stale=0,
+    failures=0,
+    hit_rate=0.9,
+    oldest_age_s=60.0,
+)
+DRIFT = DriftReport(id="drift-1", at=AT, symbols=4, drifted=0, false_alarms=0.05, findings=())
 HOLDER = LockHolder(
     run_id="r0", source=Source.CRONTAB, mode=Mode.FULL, holder="t-1", started_at=AT, token=5
 )
@@ -104,6 +135,7 @@ class Office:
     refusal: AppError | None = None
     asked: list[Any] = field(default_factory=list)
     kept: list[ModelRecord] = field(default_factory=list)
+    scored: Scorecard = field(default_factory=lambda: Scorecard(symbol=BTC))
 
     async def prediction(self, symbol: Symbol) -> Prediction:
         self.asked.append(symbol)
@@ -136,6 +168,55 @@ class Office:
     async def promotions(self, symbol: Symbol) -> list[ModelRecord]:
         self._check()
         return self.kept
+
+    async def scorecard(self, symbol: Symbol) -> Scorecard:
+        self._check()
+        return self.scored
+
+    async def roll_back(
+        self, request: RollbackRequest, *, idempotency_key: str | None
+    ) -> ModelRecord:
+        self._note((request, idempotency_key))
+        how = RolledBack(at=AT, from_version="v2", by=request.by, request_id=None)
+        return replace(model(request.symbol, at=AT), rolled_back=how)
+
+    async def cache(self) -> CacheReport:
+        self._check()
+        return CACHE
+
+    async def pregenerate(self, request: PregenerateRequest) -> Pregenerated:
+        self._note(request)
+        return Pregenerated(made=3, failed=1, waiting=0)
+
+    async def clear_cache(self, request: ClearCacheRequest) -> Cleared:
+        self._note(request)
+        return Cleared(symbols=4)
+
+    async def signals(self, request: SignalsRequest) -> list[Signal]:
+        self._note(request)
+        return [closed_signal(), open_signal()][: request.limit]
+
+    async def rejected(self, request: RejectionsRequest) -> list[Rejection]:
+        self._note(request)
+        return [rejection()]
+
+    async def profit(self, request: ProfitRequest) -> ProfitReport:
+        self._note(request)
+        return PROFIT
+
+    async def exposure(self) -> ExposureReport:
+        self._check()
+        return EXPOSURE
+
+    async def drift(self) -> DriftReport:
+        self._note("drift")
+        return DRIFT
+
+    async def check_drift(
+        self, request: CheckDriftRequest, *, idempotency_key: str | None
+    ) -> DriftReport:
+        self._note((request, idempotency_key))
+        return DRIFT
 
     async def request_training(self, mode: Mode, **request: Any) -> str:
         self._check()
@@ -183,6 +264,12 @@ class Office:
             raise self.refusal
         assert request.symbols is not None
         return replace(UNIVERSE, symbols=request.symbols, revision=1)
+
+    def _note(self, asked: object) -> None:
+        self._check()
+        self.asked.append(asked)
+        if self.refusal is not None:
+            raise self.refusal
 
     def _check(self) -> None:
         if not self.reachable:
@@ -738,6 +825,17 @@ ROUTES = {
     "PUT /api/v1/symbols": Role.ADMIN,
     "GET /api/v1/system/status": Role.READ,
     "GET /api/v1/system/candles": Role.READ,
+    "GET /api/v1/predictions/cache": Role.READ,
+    "POST /api/v1/predictions/pregenerate": Role.CONTROL,
+    "DELETE /api/v1/predictions/cache": Role.CONTROL,
+    "POST /api/v1/models/{symbol}/rollback": Role.ADMIN,
+    "GET /api/v1/signals": Role.READ,
+    "GET /api/v1/signals/{signal_id}": Role.READ,
+    "GET /api/v1/system/rejected-signals": Role.READ,
+    "GET /api/v1/system/pnl": Role.READ,
+    "GET /api/v1/system/exposure": Role.READ,
+    "GET /api/v1/system/drift": Role.READ,
+    "POST /api/v1/system/drift/check": Role.CONTROL,
 }
 
 
@@ -786,10 +884,11 @@ async def test_every_example_of_a_body_is_accepted(site: Site) -> None:
             if "example" in body:
                 content = json.dumps(body["example"]).encode()
                 headers = {"If-Match": "*"}
-                answer = await site.http.request(method, path, content=content, headers=headers)
+                where = path.replace("{symbol}", BTC.path)
+                answer = await site.http.request(method, where, content=content, headers=headers)
                 assert answer.status_code == 200, (path, answer.text)
                 tried += 1
-    assert tried == 3
+    assert tried == 7
 
 
 async def test_requests_are_counted_by_route_and_not_by_symbol(site: Site) -> None:
