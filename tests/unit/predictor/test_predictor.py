@@ -372,3 +372,14 @@ async def test_many_symbols_are_computed_a_few_at_a_time_and_an_asker_comes_firs
             room.predictor.on_model(record(symbol=symbol))
         await room.predictor.get(PredictRequest(symbol=many[-1]))
         assert len(room.candles.reads) < 12
+
+
+async def test_without_caching_a_failing_symbol_is_not_retried_in_a_storm() -> None:
+    async with running_predictor(caching=False) as room:
+        room.candles.broken = CandlesRefused("the candles are damaged")
+        await with_model(room)
+        for _ in range(600):
+            with pytest.raises(NotReady, match="the candles are damaged"):
+                await room.predictor.get(ASK_BTC)
+            await asyncio.sleep(0.1)
+        assert len(room.candles.reads) <= 7
