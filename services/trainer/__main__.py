@@ -8,6 +8,7 @@ from functools import partial
 from services.trainer.adapters import intake
 from services.trainer.adapters.inspector import ArtifactInspector
 from services.trainer.adapters.outlet import BusOutlet
+from services.trainer.adapters.parameters import FencedParameters
 from services.trainer.adapters.peers import LiveSlopes
 from services.trainer.adapters.planner import SchedulerPlanner
 from services.trainer.adapters.pool import TrainingPool
@@ -75,6 +76,7 @@ async def main(env: Environment) -> None:
             candles=CandleStore(Bucket(connection, subjects.CANDLES)),
             pool=pool,
             registry=registry,
+            parameters=FencedParameters(Bucket(connection, subjects.PARAMETERS)),
             peers=peers,
             outlet=outlet,
             leases=leases,

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from services.trainer.domain import packing
 from services.trainer.domain.basic import Basic, Ridge
 from services.trainer.domain.boosters import boosters, reserve, versions
+from services.trainer.domain.evolution import search
 from services.trainer.domain.gate import Unseen, judge
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from services.trainer.domain.learners import Booster, BoosterLearner, effort_for
@@ -21,6 +22,7 @@ from services.trainer.domain.validation import Validation, validate
 from shared.contracts.errors import ArtifactRefused
 from shared.contracts.records import Verdict
 from shared.contracts.terms import Mode
+from shared.contracts.trading import ParameterSearch
 from shared.model.artifact import Card, Model
 from shared.model.candles import Candles, view
 from shared.model.features import NAMES, SPEC
@@ -118,6 +120,7 @@ def _full(job: FitJob, candles: Candles, rival: bytes, progress: Progress) -> Fi
         candle_at_ms=model.card.candle_at_ms,
         libraries=model.card.libraries,
         verdict=_verdict(known, judged, rival, job.live) if job.live else None,
+        search=_search(job, candles, known, judged) if job.mode is Mode.FULL else None,
     )
 
 
@@ -157,6 +160,20 @@ def _verdict(known: Sample, judged: Validation, rival: bytes, live: str) -> Verd
         p_up=judged.p_up,
     )
     return judge(unseen, known.horizons, rival, live)
+
+
+def _search(job: FitJob, candles: Candles, known: Sample, judged: Validation) -> ParameterSearch:
+    """The rows that are unseen follow each other, and so do their candles."""
+    first = int(np.searchsorted(candles["at"], known.at[judged.unseen[0]]))
+    return search(
+        candles[first:],
+        known.atr_pct[judged.unseen],
+        judged.p_up,
+        timeframe=job.timeframe,
+        horizons=known.horizons,
+        present=job.parameters,
+        terms=job.plan.terms,
+    )
 
 
 def _card(

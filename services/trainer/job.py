@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -28,6 +28,12 @@ from shared.contracts.requests import JobOrder
 from shared.contracts.subjects import symbol_lock
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Status, Timeframe
+from shared.contracts.trading import (
+    Evolution,
+    EvolvedParameters,
+    ParameterSearch,
+    SignalParameters,
+)
 from shared.model.history import rows_to_read
 from shared.runtime.clock import Clock, from_ms
 from shared.runtime.lease import Lease, LeasePolicy, LeaseStore, hold
@@ -86,6 +92,21 @@ class Registry(Protocol):
         """
 
 
+class Parameters(Protocol):
+    """What the signals of each symbol follow. Every verb may raise Unavailable."""
+
+    async def in_force(self, symbol: Symbol) -> SignalParameters: ...
+
+    async def note(
+        self, symbol: Symbol, attempt: Evolution, *, token: int, epoch: str
+    ) -> EvolvedParameters:
+        """Remember the attempt, once per run, and put in force what it adopted.
+
+        Raises:
+            Fenced: a newer holder has noted an attempt.
+        """
+
+
 class Peers(Protocol):
     """The live models of all symbols, as far as they say what to expect of another one."""
 
@@ -111,6 +132,7 @@ class Worker:
         candles: Candles,
         pool: Pool,
         registry: Registry,
+        parameters: Parameters,
         peers: Peers,
         outlet: Outlet,
         leases: LeaseStore,
@@ -123,6 +145,7 @@ class Worker:
         self._candles = candles
         self._pool = pool
         self._registry = registry
+        self._parameters = parameters
         self._peers = peers
         self._outlet = outlet
         self._leases = leases
@@ -192,6 +215,8 @@ class Worker:
         model = _model(order, result, sha256, descent, lease, self._clock())
         replaced = await self._registry.promote(model)
         await self._outlet.emit(announcements.model_promoted(model, replaced))
+        if result.search:
+            await self._evolve(model, result.search, lease)
         await self._succeed(replace(job, model_version=model.version), result)
 
     async def _fit(self, order: JobOrder, job: JobRecord, live: ModelRecord | None) -> FitResult:
@@ -209,10 +234,25 @@ class Worker:
                     live=live.version if live else None,
                     updates=live.updates if live else 0,
                     slopes=self._peers.beside(order.symbol, order.timeframe, order.horizons),
+                    parameters=await self._parameters.in_force(order.symbol),
                 ),
                 await self._inputs(order, live),
                 deadline_s=self._deadline_s,
                 on_progress=lambda stage, done: entered.put_nowait((stage, done)),
+            )
+
+    async def _evolve(self, model: ModelRecord, search: ParameterSearch, lease: Lease) -> None:
+        """Only with a model that went live: parameters are made for the forecasts of one kind."""
+        attempt = _attempt(model, search)
+        await self._parameters.note(model.symbol, attempt, token=lease.token, epoch=lease.epoch)
+        if attempt.adopted:
+            log.info(
+                "signal parameters adopted",
+                extra={
+                    "symbol": model.symbol,
+                    "note": attempt.note,
+                    "after": asdict(attempt.after),
+                },
             )
 
     async def _descent(self, result: FitResult, live: ModelRecord | None) -> Descent:
@@ -342,6 +382,11 @@ def _model(
         updates=descent.updates,
         needs_full=result.needs_full,
     )
+
+
+def _attempt(model: ModelRecord, search: ParameterSearch) -> Evolution:
+    found = {field.name: getattr(search, field.name) for field in fields(search)}
+    return Evolution(at=model.created_at, run_id=model.run_id, model_version=model.version, **found)
 
 
 def _reason(verdict: Verdict) -> Problem:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.trainer.adapters.parameters import FencedParameters
 from services.trainer.adapters.pool import TrainingPool
 from services.trainer.job import Worker
 from shared.contracts import codec
@@ -16,6 +17,7 @@ from shared.model.artifact import decode
 from shared.model.candles import Candles
 from shared.runtime.clock import utc_now
 from shared.runtime.lease import LeasePolicy
+from tests.support.buckets import MemoryBucket
 from tests.support.coordination import (
     MemoryRegistry,
     MemoryRunBook,
@@ -49,6 +51,7 @@ class Workshop:
         leases = MemoryLeaseStore()
         self.market = Market()
         self.registry = MemoryRegistry()
+        self.parameters = FencedParameters(MemoryBucket())
         self.book = MemoryRunBook(leases, Story())
         self.book.runs["full-1"] = replace(run_record(), status=Status.RUNNING)
         self.worker = Worker(
@@ -58,6 +61,7 @@ class Workshop:
             candles=self.market,
             pool=pool,
             registry=self.registry,
+            parameters=self.parameters,
             peers=self.registry,
             outlet=RecordingOutlet(Story()),
             leases=leases,

@@ -25,6 +25,7 @@ from services.scheduler.handlers import Answers
 from services.scheduler.market import Market
 from services.trainer.adapters import intake
 from services.trainer.adapters.outlet import BusOutlet
+from services.trainer.adapters.parameters import FencedParameters
 from services.trainer.adapters.peers import LiveSlopes
 from services.trainer.adapters.planner import SchedulerPlanner
 from services.trainer.adapters.registry import KvRegistry
@@ -151,6 +152,7 @@ class Trainer:
             candles=CandleStore(Bucket(self._connection, subjects.CANDLES)),
             pool=self.pool,
             registry=registry,
+            parameters=FencedParameters(Bucket(self._connection, subjects.PARAMETERS)),
             peers=peers,
             outlet=outlet,
             leases=leases,

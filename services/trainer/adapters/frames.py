@@ -19,13 +19,16 @@ from shared.contracts.errors import AppError
 from shared.contracts.records import Score, TrainingPlan, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Timeframe
-from shared.contracts.trading import TradingTerms
+from shared.contracts.trading import Backtest, ParameterSearch, SignalParameters, TradingTerms
 
 _HEAD: Final = struct.Struct("<BI")
 _LENGTH: Final = struct.Struct("<I")
 
 #: Larger than any answer: a model file is below 64 MB.
 _MAX_PAYLOAD: Final = 80 << 20
+
+#: In characters.
+_LONGEST_NOTE: Final = 400
 
 
 class Kind(IntEnum):
@@ -99,6 +102,7 @@ def decode_job(payload: bytes) -> FitJob:
         live=said["live"],
         updates=said["updates"],
         slopes={int(horizon): Slope(**slope) for horizon, slope in said["slopes"].items()},
+        parameters=SignalParameters(**said["parameters"]),
     )
 
 
@@ -149,6 +153,7 @@ def encode_result(result: FitResult) -> bytes:
         "verdict": asdict(result.verdict) if result.verdict else None,
         "needs_full": result.needs_full,
         "note": result.note,
+        "search": asdict(result.search) if result.search else None,
     }
     text = _json(said)
     return b"".join([_LENGTH.pack(len(text)), text, result.artifact, result.native])
@@ -173,7 +178,8 @@ def decode_result(payload: bytes) -> FitResult:
             verdict=_verdict(said["verdict"]),
             native=payload[native:],
             needs_full=bool(said["needs_full"]),
-            note=None if said["note"] is None else str(said["note"])[:400],
+            note=None if said["note"] is None else str(said["note"])[:_LONGEST_NOTE],
+            search=_search(said["search"]),
         )
     except (struct.error, ValueError, TypeError, KeyError, RecursionError) as exc:
         raise Garbled(f"result: {exc!r}") from exc
@@ -192,6 +198,15 @@ def _score(said: dict[str, Any]) -> Score:
 
 def _verdict(said: dict[str, Any] | None) -> Verdict | None:
     return Verdict(**said | {"horizons": tuple(map(int, said["horizons"]))}) if said else None
+
+
+def _search(said: dict[str, Any] | None) -> ParameterSearch | None:
+    if said is None:
+        return None
+    parameters = {name: SignalParameters(**said[name]) for name in ("before", "after")}
+    results = {name: Backtest(**said[name]) for name in ("before_result", "after_result")}
+    note = {"note": str(said["note"])[:_LONGEST_NOTE]}
+    return ParameterSearch(**said | parameters | results | note)
 
 
 def encode_error(error: AppError) -> bytes:

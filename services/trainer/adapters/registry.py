@@ -22,7 +22,7 @@ from shared.contracts.symbols import Symbol
 _TRIES = 5
 
 
-class ModelBucket(Protocol):
+class FencedBucket(Protocol):
     """Reads see every write that was acknowledged. Every verb may raise Unavailable."""
 
     async def get(self, key: str) -> Entry | None: ...
@@ -37,7 +37,7 @@ class ModelBucket(Protocol):
 class FencedModels:
     """The live model of each symbol. Within an epoch, tokens only grow."""
 
-    def __init__(self, bucket: ModelBucket) -> None:
+    def __init__(self, bucket: FencedBucket) -> None:
         self._models = bucket
 
     async def promote(self, model: ModelRecord) -> ModelRecord | None:

@@ -7,6 +7,7 @@ from services.trainer.domain.slopes import Slopes
 from shared.contracts.records import Score, TrainingPlan, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Timeframe
+from shared.contracts.trading import ParameterSearch, SignalParameters
 
 #: Told the stage that begins, and how much of the job is done, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -16,7 +17,8 @@ Progress = Callable[[str, float], None]
 class FitJob:
     """One symbol to train. `mode` says how, the plan on how much; `live` is the version of the
     model that the new one would replace, and `updates` how many updates of its base led to that.
-    `slopes` are what the models of other symbols lead to expect of its calibration.
+    `slopes` are what the models of other symbols lead to expect of its calibration, and
+    `parameters` what its signals follow now.
     """
 
     symbol: Symbol
@@ -27,6 +29,7 @@ class FitJob:
     live: str | None = None
     updates: int = 0
     slopes: Slopes = field(default_factory=dict)
+    parameters: SignalParameters = field(default_factory=SignalParameters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,8 @@ class FitResult:
     `mode` is what was done: an update that had no base to start from is a full training, and `note`
     says why. It also says for which splits the candles were adjusted. `native` is the file of a
     full model, for its updates to start from. An update that has fallen behind has `needs_full`,
-    and `note` says by how much.
+    and `note` says by how much. `search` is what a full training found out about the parameters of
+    signals.
     """
 
     artifact: bytes
@@ -67,3 +71,4 @@ class FitResult:
     native: bytes = b""
     needs_full: bool = False
     note: str | None = None
+    search: ParameterSearch | None = None

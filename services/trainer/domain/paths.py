@@ -55,7 +55,8 @@ def paths(
     atr = close * atr_pct / 100.0
     at = candles["at"]
     wanted = np.array(horizons)[:, None] * timeframe.ms + at[:rows]
-    found = np.searchsorted(at, wanted)
+    # Nobody's candles are closer than their timeframe; but if they are, the tables end there.
+    found = np.minimum(np.searchsorted(at, wanted), np.arange(rows) + longest)
     return Paths(
         rows=rows,
         candles=candles,

@@ -11,12 +11,13 @@ from services.trainer.domain.jobs import FitResult, Inputs
 from services.trainer.domain.learners import effort_for
 from services.trainer.fit import fit
 from shared.contracts.errors import CandlesRefused, NotEnoughHistory
-from shared.contracts.terms import LEARNERS
+from shared.contracts.terms import LEARNERS, Mode
+from shared.contracts.trading import SignalParameters, TradingTerms
 from shared.model.artifact import decode
 from shared.model.candles import Candles
 from shared.model.forecast import forecast
 from tests.support.jobs import daily_job
-from tests.support.markets import random_walk, troubled
+from tests.support.markets import planted_signal, random_walk, troubled
 
 ROWS = 480
 JOB = daily_job(horizons=(1, 3, 30), rounds=30)
@@ -154,3 +155,28 @@ def test_a_booster_that_is_not_packed_exactly_fails_the_job(
 
 def test_few_rows_are_given_coarse_trees() -> None:
     assert effort_for(730, rounds=9).depth < effort_for(17_000, rounds=9).depth
+
+
+def test_a_full_training_tries_signals_on_what_its_validation_foretold() -> None:
+    """Where the next candle can be foretold, signals that last for one candle win."""
+    costless = TradingTerms(fee_pct=0.0, slippage_pct=0.0, min_net_profit_pct=0.0)
+    job = daily_job(horizons=(1, 3), days_back=600, test_days=60, rounds=30)
+    job = replace(
+        job,
+        plan=replace(job.plan, terms=costless),
+        parameters=SignalParameters(take_profit_atr=3.0, stop_loss_atr=3.0, holding=1),
+    )
+    candles = planted_signal(720, strength=1.0)
+    search = fit(job, Inputs(candles=candles.tobytes()), lambda *_: None).search
+    assert search is not None
+    assert search.before == job.parameters
+    assert search.before_result.hit_rate is not None
+    assert search.before_result.hit_rate > 0.65
+
+
+def test_only_a_full_training_searches_parameters(fitted: FitResult) -> None:
+    assert fitted.search is not None
+    quick = fit(
+        replace(JOB, mode=Mode.QUICK), Inputs(candles=random_walk(ROWS).tobytes()), lambda *_: None
+    )
+    assert quick.search is None

@@ -15,13 +15,14 @@ from services.trainer.domain.failures import OutOfMemory
 from services.trainer.domain.jobs import Inputs
 from services.trainer.domain.slopes import Slope
 from shared.contracts.errors import AppError, InvalidSymbol, NotEnoughHistory
+from tests.support.attempts import BETTER, parameter_search
 from tests.support.jobs import daily_job, job_for
 from tests.support.misbehaving import result
 
 
 def test_a_job_crosses_unchanged() -> None:
     slopes = {30: Slope(mean=0.25, spread=0.1)}
-    job = replace(daily_job(horizons=(1, 30), days_back=365), slopes=slopes)
+    job = replace(daily_job(horizons=(1, 30), days_back=365), slopes=slopes, parameters=BETTER)
     assert frames.decode_job(frames.encode_job(job)) == job
 
 
@@ -34,6 +35,8 @@ def test_inputs_cross_unchanged(candles: bytes, rival: bytes) -> None:
 @given(st.binary())
 def test_a_result_crosses_unchanged(artifact: bytes) -> None:
     given_result = result(job_for("GOOD"), Inputs(candles=artifact))
+    assert frames.decode_result(frames.encode_result(given_result)) == given_result
+    given_result = replace(given_result, search=parameter_search())
     assert frames.decode_result(frames.encode_result(given_result)) == given_result
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.trainer.adapters.parameters import FencedParameters
 from services.trainer.domain.failures import OutOfMemory
 from services.trainer.domain.slopes import Slope, expected
 from services.trainer.job import Worker
@@ -20,6 +21,7 @@ from shared.contracts.errors import (
     Unavailable,
 )
 from shared.contracts.events import (
+    Event,
     JobCompleted,
     JobFailed,
     JobProgressed,
@@ -31,8 +33,11 @@ from shared.contracts.records import JobRecord, LockHolder, Verdict
 from shared.contracts.subjects import symbol_lock
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Status
+from shared.contracts.trading import EvolvedParameters, SignalParameters
 from shared.runtime.lease import LeasePolicy
 from shared.runtime.tasks import cancelled
+from tests.support.attempts import BETTER, attempt, parameter_search
+from tests.support.buckets import MemoryBucket
 from tests.support.coordination import (
     BEGIN,
     EmptyCandles,
@@ -65,6 +70,8 @@ class House:
         self.book = MemoryRunBook(self.leases, self.story)
         self.outlet = RecordingOutlet(self.story)
         self.registry = MemoryRegistry()
+        self.bucket = MemoryBucket()
+        self.parameters = FencedParameters(self.bucket)
         self.pool = SlowPool()
         self.book.runs["full-1"] = replace(run_record(), status=Status.RUNNING)
         self.book.note(job_record(SYMBOL))
@@ -77,6 +84,7 @@ class House:
             candles=EmptyCandles(),
             pool=self.pool,
             registry=self.registry,
+            parameters=self.parameters,
             peers=self.registry,
             outlet=self.outlet,
             leases=self.leases,
@@ -89,6 +97,20 @@ class House:
     @property
     def job(self) -> JobRecord:
         return self.book.records["full-1", SYMBOL]
+
+    async def stored_parameters(self) -> EvolvedParameters:
+        entry = await self.bucket.get(SYMBOL.token)
+        assert entry is not None
+        return codec.decode(entry.value, EvolvedParameters)
+
+
+class SilentAtTheEnd(RecordingOutlet):
+    """NATS is gone when a job has been done."""
+
+    async def emit(self, fact: Event) -> None:
+        if isinstance(fact, JobCompleted):
+            raise Unavailable("NATS does not answer")
+        await super().emit(fact)
 
 
 async def test_a_job_ends_with_a_live_model() -> None:
@@ -441,3 +463,52 @@ async def test_a_live_model_whose_artifact_is_lost_does_not_stop_the_training() 
     await house.take()
     assert house.pool.inputs[0].rival == b""
     assert house.registry.live[SYMBOL].version != "before"
+
+
+async def test_a_job_is_given_what_its_symbol_follows_now() -> None:
+    house = House()
+    await house.parameters.note(SYMBOL, attempt("full-0"), token=1, epoch="before")
+    await house.take()
+    assert [job.parameters for job in house.pool.jobs] == [BETTER]
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+async def test_what_a_search_found_is_noted_with_the_model_that_went_live(adopted: bool) -> None:
+    house = House()
+    house.pool.outcome = replace(fit_result(), search=parameter_search(adopted=adopted))
+    await house.take()
+    stored = await house.stored_parameters()
+    model = house.registry.live[SYMBOL]
+    assert stored.parameters == (BETTER if adopted else SignalParameters())
+    assert (stored.token, stored.epoch) == (model.token, model.epoch)
+    (known,) = stored.history
+    assert (known.run_id, known.model_version, known.at) == (
+        "full-1",
+        model.version,
+        model.created_at,
+    )
+    assert (known.adopted, known.before, known.after) == (adopted, SignalParameters(), BETTER)
+
+
+async def test_a_refused_model_changes_no_parameters() -> None:
+    house = House()
+    house.registry.live[SYMBOL] = model_record(SYMBOL, token=0)
+    house.pool.outcome = replace(fit_result(), verdict=WORSE, search=parameter_search())
+    await house.take()
+    assert await house.parameters.in_force(SYMBOL) == SignalParameters()
+
+
+async def test_a_job_whose_worker_died_before_its_end_adopts_once() -> None:
+    house = House()
+    house.pool.outcome = replace(fit_result(), search=parameter_search())
+    house.outlet = SilentAtTheEnd(house.story)
+    with pytest.raises(Unavailable):
+        await house.take()
+    further = parameter_search(before=BETTER, after=replace(BETTER, take_profit_atr=4.0))
+    house.pool.outcome = replace(fit_result(), search=further)
+    house.outlet = RecordingOutlet(house.story)
+    await house.take(attempt=2, name="trainer-b")
+    stored = await house.stored_parameters()
+    assert stored.parameters == BETTER
+    assert [known.run_id for known in stored.history] == ["full-1"]
+    assert house.job.status is Status.SUCCEEDED

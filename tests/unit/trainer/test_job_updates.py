@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+from services.trainer.adapters.parameters import FencedParameters
 from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
 from services.trainer.job import Worker
 from shared.contracts import codec
@@ -11,6 +12,7 @@ from shared.contracts.records import JobRecord, ModelRecord, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Status
 from shared.runtime.lease import LeasePolicy
+from tests.support.buckets import MemoryBucket
 from tests.support.coordination import (
     EmptyCandles,
     MemoryRegistry,
@@ -53,6 +55,7 @@ class Workshop:
         self.book = MemoryRunBook(self.leases, Story())
         self.outlet = RecordingOutlet(Story())
         self.registry = MemoryRegistry()
+        self.parameters = FencedParameters(MemoryBucket())
         self.pool = NotingPool()
         self.book.runs["full-1"] = replace(run_record(), status=Status.RUNNING)
 
@@ -66,6 +69,7 @@ class Workshop:
             candles=EmptyCandles(),
             pool=self.pool,
             registry=self.registry,
+            parameters=self.parameters,
             peers=self.registry,
             outlet=self.outlet,
             leases=self.leases,
