@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ import orjson
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 #: What a line has besides what was given.
 _ALWAYS: Final = frozenset({"at", "level", "service", "message", "traceback"})
+#: What belongs to every line of what is done here: see `mark`.
+_MARKS: Final[ContextVar[dict[str, object]]] = ContextVar("marks")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -22,6 +25,13 @@ def configure(service: str, *, level: str = "INFO") -> None:
     handler.setFormatter(_Terminal(service) if sys.stderr.isatty() else Json(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("nats").setLevel(logging.ERROR)
+
+
+def mark(**fields: object) -> None:
+    """Give these fields to every line that the current task logs from now on, and every task that
+    it begins.
+    """
+    _MARKS.set({**_MARKS.get({}), **fields})
 
 
 class Json(logging.Formatter):
@@ -46,6 +56,7 @@ class Json(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "message": record.getMessage(),
+            **_MARKS.get({}),
             **_given(record),
         }
         if record.exc_info:

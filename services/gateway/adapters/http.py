@@ -1,10 +1,12 @@
 """HTTP/1.1 as uvicorn speaks it, with a short cut for requests that are known by their bytes."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.gateway.domain import limits
 from services.gateway.domain.problems import problem
 
 
@@ -22,7 +24,7 @@ class Express(Protocol):
     ) -> None:
         """Look at a whole request, so as to know its bytes when they come again."""
 
-    def answer(self, request: bytes) -> tuple[bytes, bytes] | None:
+    def answer(self, request: bytes, client: tuple[str, int] | None) -> tuple[bytes, bytes] | None:
         """The head of the response but for its end, and its body; None for what is not known."""
 
 
@@ -38,18 +40,28 @@ class Http(HttpToolsProtocol):
         self._express = express
         self._begun = self._ended = 0
         self._answered_at = 0.0
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_whole_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if not self._between_requests:
             super().data_received(data)
             return
-        ready = self._express.answer(data)
+        ready = self._express.answer(data, self.client)
         if ready is None:
             begun = self._begun
             super().data_received(data)
             if self._begun == begun + 1 and self._whole:
                 self._read(data)
             return
+        self._stop_waiting()
         head, body = ready
         own = b"".join(b"%b: %b\r\n" % pair for pair in self.server_state.default_headers)
         self.transport.write(b"".join((head, own, b"\r\n", body)))
@@ -59,10 +71,12 @@ class Http(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._begun += 1
+        self._expect_whole_request()
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
         self._ended += 1
+        self._stop_waiting()
         super().on_message_complete()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -74,6 +88,16 @@ class Http(HttpToolsProtocol):
             )
         else:
             super().timeout_keep_alive_handler()
+
+    def _expect_whole_request(self) -> None:
+        """Whoever takes too long over it, or never begins, holds a connection for nothing."""
+        self._stop_waiting()
+        self._patience = self.loop.call_later(limits.REQUEST_WITHIN_S, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     @property
     def _whole(self) -> bool:
@@ -99,6 +123,10 @@ class Http(HttpToolsProtocol):
                 query=self.scope["query_string"],
                 headers=self.headers,
             )
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_waiting()
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets the same shape of answer as everything else that is refused."""

@@ -1,6 +1,8 @@
 """How answers leave: JSON bytes, entity tags, problem details, pages of lists."""
 
 from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Final
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -9,6 +11,9 @@ from starlette.responses import Response
 from services.gateway.domain.copies import Answer
 from services.gateway.domain.problems import Problem
 from shared.contracts import codec
+
+#: Of the request that the current task answers.
+REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id")
 
 
 def json_response(
@@ -38,7 +43,9 @@ def tagged_response(known: frozenset[str], answer: Answer) -> Response:
 
 
 def problem_response(problem: Problem) -> Response:
-    return Response(problem.body, problem.status, problem.headers)
+    """With the id of the request, by which its lines are found in the log."""
+    members = {**problem.members, "request_id": REQUEST_ID.get()}
+    return Response(codec.encode(members), problem.status, problem.headers)
 
 
 def page(request: Request, items: Sequence[object], *, limit: int, cursor: str | None) -> Response:

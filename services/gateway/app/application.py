@@ -27,6 +27,7 @@ from services.gateway.app.guard import Guard, Observe
 from services.gateway.app.openapi import document
 from services.gateway.domain.access import Door
 from services.gateway.domain.models import ModelPage, ModelView
+from services.gateway.domain.pace import Quotas
 from services.gateway.domain.problems import problem, problem_of
 from services.gateway.domain.signals import SignalView
 from shared.contracts.configuration import Configuration, ConfigurationReport
@@ -90,6 +91,7 @@ def create(
     door: Door,
     assets: Assets,
     *,
+    quotas: Quotas,
     observe: Observe,
     metrics: Callable[[], tuple[bytes, str]],
 ) -> ASGIApp:
@@ -121,7 +123,7 @@ def create(
 
     app.add_route("/openapi.json", openapi, include_in_schema=False)
     app.router.routes.extend(assets.routes())
-    return Guard(app, door, observe)
+    return Guard(app, door, quotas, observe)
 
 
 async def _on_app_error(request: Request, error: Exception) -> Response:
@@ -155,5 +157,5 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 async def _on_fault(request: Request, error: Exception) -> Response:
     """The framework raises the error again behind us, so that the server logs it."""
     return problem_response(
-        problem("internal_error", "the fault was logged; please report it with the time")
+        problem("internal_error", "the fault was logged; please report it with its request_id")
     )

@@ -5,8 +5,10 @@ alone. So a request with the very bytes of an earlier one needs no second readin
 connection it comes: a framework would spend five times what its answer costs on reading it again.
 """
 
+import itertools
 import time
 from collections.abc import Iterable, Sequence
+from secrets import token_hex
 from typing import Final, NamedTuple
 
 from starlette.datastructures import Headers
@@ -14,9 +16,10 @@ from starlette.responses import Response
 
 from services.gateway.app.answers import known_tags, tagged_response
 from services.gateway.app.context import Context
-from services.gateway.app.guard import HEADERS, Observe
+from services.gateway.app.guard import HEADERS, Observe, caller, caller_address, policy, standing
 from services.gateway.domain.access import Door
 from services.gateway.domain.copies import Held, expired
+from services.gateway.domain.pace import Quotas, TooManyRequests
 from shared.contracts.errors import AppError
 from shared.contracts.symbols import Symbol
 
@@ -27,10 +30,13 @@ _MOST: Final = 4096
 
 
 class _Wanted(NamedTuple):
-    """What a request asks for. `known`: the contents that the asker has already, by their tags."""
+    """What a request asks for. `known`: the contents that the asker has already, by their tags;
+    `key`: what it showed at the door.
+    """
 
     symbol: Symbol
     known: frozenset[str]
+    key: str | None
 
 
 class _Ready(NamedTuple):
@@ -45,10 +51,14 @@ class _Ready(NamedTuple):
 class Express:
     """Knows the requests that it has read, and gives them what the framework would."""
 
-    def __init__(self, context: Context, door: Door, observe: Observe) -> None:
+    def __init__(self, context: Context, door: Door, quotas: Quotas, observe: Observe) -> None:
         self._context = context
         self._door = door
+        self._quotas = quotas
         self._observe = observe
+        self._policy = policy(quotas)
+        self._life = token_hex(6)
+        self._numbers = itertools.count(1)
         self._wanted: dict[bytes, _Wanted] = {}
         self._ready: dict[_Wanted, _Ready] = {}
 
@@ -65,6 +75,8 @@ class Express:
         if method != "GET" or query or not path.startswith(_FOLDER) or len(request) > _LONGEST:
             return
         asked = Headers(raw=list(headers))
+        if "x-request-id" in asked:
+            return  # each of them is another request
         try:
             self._door.check_names(asked.get("host", ""), asked.get("origin"))
             self._door.admit(method, path, asked.get("authorization"))
@@ -75,9 +87,10 @@ class Express:
         while len(self._wanted) >= _MOST:
             forgotten = self._wanted.pop(next(iter(self._wanted)))
             self._ready.pop(forgotten, None)
-        self._wanted[request] = _Wanted(symbol, known_tags(asked.get("if-none-match", "")))
+        known = known_tags(asked.get("if-none-match", ""))
+        self._wanted[request] = _Wanted(symbol, known, asked.get("authorization"))
 
-    def answer(self, request: bytes) -> tuple[bytes, bytes] | None:
+    def answer(self, request: bytes, client: tuple[str, int] | None) -> tuple[bytes, bytes] | None:
         """The head of the response, to which more headers and an empty line are to be added, and
         its body; None where the framework is to answer.
         """
@@ -88,11 +101,19 @@ class Express:
         held = self._fresh(wanted.symbol)
         if held is None:
             return None
+        asker = caller(self._door, wanted.key, caller_address(client))
+        try:
+            quota = self._quotas.take(asker)
+        except TooManyRequests:
+            return None
         ready = self._ready.get(wanted)
         if ready is None or ready.held is not held:
-            ready = self._ready[wanted] = _made(held, wanted)
+            ready = self._ready[wanted] = _made(held, wanted, self._policy)
+        own = (
+            f"x-request-id: {self._life}-{next(self._numbers)}\r\nratelimit: {standing(quota)}\r\n"
+        )
         self._observe("GET", _ROUTE, ready.status, time.perf_counter() - started)
-        return ready.head, ready.body
+        return ready.head + own.encode(), ready.body
 
     def _fresh(self, symbol: Symbol) -> Held | None:
         context = self._context
@@ -104,8 +125,9 @@ class Express:
         return held
 
 
-def _made(held: Held, wanted: _Wanted) -> _Ready:
+def _made(held: Held, wanted: _Wanted, policy: str) -> _Ready:
     response = tagged_response(wanted.known, held.answer)
+    response.headers["ratelimit-policy"] = policy
     headers = [*response.raw_headers, *_guarded(response)]
     lines = [b"HTTP/1.1 200 OK" if response.status_code == 200 else b"HTTP/1.1 304 Not Modified"]
     lines += [name + b": " + value for name, value in headers]

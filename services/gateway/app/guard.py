@@ -2,17 +2,21 @@
 with the answer.
 """
 
+import re
 import time
 from collections.abc import Callable
+from secrets import token_hex
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.app.answers import problem_response
-from services.gateway.domain.access import Door
+from services.gateway.app.answers import REQUEST_ID, problem_response
+from services.gateway.domain.access import Door, NotAuthenticated, needed
+from services.gateway.domain.pace import Quota, Quotas
 from services.gateway.domain.problems import problem_of
 from shared.contracts.errors import AppError, Permanent
+from shared.runtime import logs
 
 #: What all routes but the probes and pages have in front of them.
 API: Final = "/api/v1"
@@ -31,6 +35,9 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
 }
 
+#: What a caller may name a request. Anything else is no name, and is replaced.
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
 #: Told of each request: method, route, status, seconds.
 Observe = Callable[[str, str, int, float], None]
 
@@ -45,9 +52,10 @@ class BodyTooLarge(Permanent):
 class Guard:
     """The outermost application. What it refuses never reaches a route."""
 
-    def __init__(self, app: ASGIApp, door: Door, observe: Observe) -> None:
+    def __init__(self, app: ASGIApp, door: Door, quotas: Quotas, observe: Observe) -> None:
         self._app = app
         self._door = door
+        self._quotas = quotas
         self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,6 +63,10 @@ class Guard:
             return
         started = time.perf_counter()
         method: str = scope["method"]
+        request_id = _named(Headers(scope=scope).get("x-request-id", ""))
+        REQUEST_ID.set(request_id)
+        logs.mark(request_id=request_id)
+        quota: Quota | None = None
         status = 500
 
         async def send_guarded(message: Message) -> None:
@@ -64,10 +76,14 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                headers["x-request-id"] = request_id
+                if quota is not None:
+                    headers["ratelimit-policy"] = policy(self._quotas)
+                    headers["ratelimit"] = standing(quota)
             await send(message)
 
         try:
-            self._admit(scope)
+            quota = self._admit(scope)
         except AppError as exc:
             await problem_response(problem_of(exc))(scope, receive, send_guarded)
         else:
@@ -79,13 +95,41 @@ class Guard:
             route = _route(scope)
             self._observe(method, route, status, time.perf_counter() - started)
 
-    def _admit(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
+    def _admit(self, scope: Scope) -> Quota:
+        """Whoever had to show a key is counted by it, everybody else by address."""
+        headers, address = Headers(scope=scope), caller_address(scope.get("client"))
         self._door.check_names(headers.get("host", ""), headers.get("origin"))
-        self._door.admit(scope["method"], scope["path"], headers.get("authorization"))
+        method, path, key = scope["method"], scope["path"], headers.get("authorization")
+        try:
+            self._door.admit(method, path, key)
+        except NotAuthenticated:
+            self._quotas.take(address)
+            raise
+        shown = key if needed(method, path) is not None else None
+        quota = self._quotas.take(caller(self._door, shown, address))
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > BODY_BYTES:
             raise BodyTooLarge
+        return quota
+
+
+def caller(door: Door, key: str | None, address: str) -> str:
+    """By what a request is counted that the door has admitted."""
+    return key if key is not None and door.keys is not None else address
+
+
+def caller_address(client: tuple[str, int] | None) -> str:
+    return client[0] if client else ""
+
+
+def policy(quotas: Quotas) -> str:
+    """The header `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)."""
+    return f'"requests";q={quotas.burst:.0f};w=2'
+
+
+def standing(quota: Quota) -> str:
+    """The header `RateLimit` (the same draft)."""
+    return f'"requests";r={quota.left};t={quota.full_in_s}'
 
 
 def _route(scope: Scope) -> str:
@@ -95,6 +139,10 @@ def _route(scope: Scope) -> str:
         return "other"
     shared = API if scope["path"].startswith(API) and not declared.startswith(API) else ""
     return f"{shared}{declared}"
+
+
+def _named(request_id: str) -> str:
+    return request_id if _REQUEST_ID.fullmatch(request_id) else token_hex(8)
 
 
 def _limited(receive: Receive) -> Receive:

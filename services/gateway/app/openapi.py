@@ -21,6 +21,7 @@ _PROBLEM: Final = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "code": {"type": "string", "enum": sorted(KINDS)},
+        "request_id": {"type": "string", "description": "finds the request in the log"},
     },
 }
 _DESCRIPTION: Final = """\

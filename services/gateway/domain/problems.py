@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from services.gateway.domain.pace import TooManyRequests
 from shared.contracts import codec
 from shared.contracts.errors import AppError, MalformedMessage, TrainingLocked, Transient
 from shared.contracts.records import LockHolder
@@ -39,6 +40,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "invalid_symbol": Kind(422, "Not a symbol"),
     "invalid_setting": Kind(422, "A setting that is not allowed"),
     "precondition_required": Kind(428, "Say which revision is to be changed"),
+    "too_many_requests": Kind(429, "Too many requests"),
+    "too_many_sockets": Kind(429, "Too many websockets", 5),
     "internal_error": Kind(500, "A fault of this server"),
     "no_model": Kind(503, "There is no model yet", 15),
     "unavailable": Kind(503, "A service does not answer", 2),
@@ -59,14 +62,18 @@ class Refused(TrainingLocked):
 
 class Problem(NamedTuple):
     status: int
-    body: bytes
+    members: dict[str, object]
     headers: dict[str, str]
+
+    @property
+    def body(self) -> bytes:
+        return codec.encode(self.members)
 
 
 def problem(code: str, detail: str, **more: object) -> Problem:
     """`code` is stable; `detail` says what to do about this case."""
     kind = KINDS[code]
-    body = {
+    members = {
         "type": f"/docs#{code}",
         "title": kind.title,
         "status": kind.status,
@@ -79,7 +86,7 @@ def problem(code: str, detail: str, **more: object) -> Problem:
         headers["retry-after"] = str(kind.retry_after_s)
     if kind.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return Problem(kind.status, codec.encode(body), headers)
+    return Problem(kind.status, members, headers)
 
 
 def problem_of(error: AppError) -> Problem:
@@ -88,6 +95,10 @@ def problem_of(error: AppError) -> Problem:
         return problem(error.code, str(error), holder=error.holder)
     if isinstance(error, MalformedMessage) and isinstance(error.__cause__, msgspec.ValidationError):
         return problem("invalid_request", str(error))
+    if isinstance(error, TooManyRequests):
+        refused = problem(error.code, str(error))
+        refused.headers["retry-after"] = str(error.retry_after_s)
+        return refused
     if error.code in KINDS:
         return problem(error.code, str(error))
     return problem("unavailable" if isinstance(error, Transient) else "invalid_request", str(error))

@@ -16,6 +16,7 @@ from services.gateway.app.assets import Assets
 from services.gateway.app.context import Context
 from services.gateway.domain.access import Door, Keys, Role, fingerprint
 from services.gateway.domain.copies import Copies
+from services.gateway.domain.pace import Quotas
 from services.gateway.domain.problems import Refused
 from services.gateway.domain.readiness import Readiness
 from shared.contracts.configuration import KINDS, ConfigurationReport
@@ -290,6 +291,8 @@ class Site:
         self.readiness = Readiness("everything")
         self.now = AT
         self.seen: list[tuple[str, str, int]] = []
+        self.tick = 0.0
+        self.quotas = Quotas(100, lambda: self.tick)
         app = create(
             Context(
                 copies=self.copies,
@@ -300,6 +303,7 @@ class Site:
             ),
             Door(keys=keys, hosts=frozenset({HOST}), origins=frozenset()),
             Assets(cache),
+            quotas=self.quotas,
             observe=lambda method, route, status, _: self.seen.append((method, route, status)),
             metrics=lambda: (b"figures 1\n", "text/plain"),
         )
@@ -905,3 +909,45 @@ async def test_the_chart_library_is_served_compressed_from_its_own_package(site:
     assert "immutable" in packed.headers["cache-control"]
     plain = await site.http.get(path, headers={"Accept-Encoding": "identity"})
     assert plain.text == packed.text
+
+
+async def test_every_answer_says_how_many_requests_are_left(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT))
+    answers = [await site.get("/predictions/BTC_USDT") for _ in range(2)]
+    assert [answer.headers["ratelimit"] for answer in answers] == [
+        '"requests";r=199;t=1',
+        '"requests";r=198;t=1',
+    ]
+    assert answers[0].headers["ratelimit-policy"] == '"requests";q=200;w=2'
+
+
+async def test_who_asks_too_often_is_told_when_to_come_back(site: Site) -> None:
+    for _ in range(200):
+        site.quotas.take("127.0.0.1")
+    answer = await site.get("/symbols")
+    assert refused(answer, 429, "too_many_requests")["detail"].startswith("more than 100 requests")
+    assert answer.headers["retry-after"] == "1"
+    site.tick += 1
+    assert (await site.get("/symbols")).status_code == 200
+
+
+async def test_whoever_guesses_keys_is_counted_by_address(tmp_path: Path) -> None:
+    site = Site(tmp_path, keys=Keys(((fingerprint("secret"), Role.READ),)))
+    for number in range(200):
+        refused(
+            await site.get("/symbols", authorization=f"Bearer {number}"), 401, "not_authenticated"
+        )
+    refused(await site.get("/symbols", authorization="Bearer 201"), 429, "too_many_requests")
+    assert (await site.get("/symbols", authorization="Bearer secret")).status_code == 200
+
+
+async def test_a_request_keeps_the_name_that_its_caller_gave_it(site: Site) -> None:
+    answer = await site.get("/predictions/NOPE", **{"x-request-id": "order-66.a"})
+    assert answer.headers["x-request-id"] == "order-66.a"
+    assert answer.json()["request_id"] == "order-66.a"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, 'a"b'])
+async def test_what_is_no_name_is_replaced(site: Site, name: str) -> None:
+    answer = await site.get("/symbols", **{"x-request-id": name})
+    assert len(answer.headers["x-request-id"]) == 16

@@ -31,7 +31,7 @@ class Counter(Site):
             clock=lambda: self.now,
         )
         door = Door(keys=keys, hosts=frozenset({HOST}), origins=frozenset())
-        self.express = Express(context, door, lambda *seen: self.seen.append(seen[:3]))
+        self.express = Express(context, door, self.quotas, lambda *seen: self.seen.append(seen[:3]))
         self.copies.predictions.put(prediction(BTC, at=AT))
 
     def ask(
@@ -42,7 +42,7 @@ class Counter(Site):
         request = repr((path, query, fields)).encode()
         raw = [(name.encode(), text.encode()) for name, text in fields.items()]
         self.express.read(request, method="GET", path=path, query=query, headers=raw)
-        return self.express.answer(request)
+        return self.express.answer(request, ("127.0.0.1", 4711))
 
 
 @pytest.fixture
@@ -55,13 +55,19 @@ def parsed(head: bytes) -> tuple[int, dict[str, str]]:
     return int(first.split()[1]), dict(line.split(": ", 1) for line in lines)
 
 
+def alike(headers: dict[str, str]) -> dict[str, str]:
+    """Without the values that no two answers share."""
+    own = {"x-request-id", "ratelimit"}
+    return {name: "" if name in own else value for name, value in headers.items()}
+
+
 async def test_the_answer_is_the_framework_s_to_the_last_header(counter: Counter) -> None:
     ready = counter.ask()
     assert ready is not None
     status, headers = parsed(ready[0])
     answer = await counter.http.get(PATH)
     assert (status, ready[1]) == (answer.status_code, answer.content)
-    assert headers == dict(answer.headers)
+    assert alike(headers) == alike(dict(answer.headers))
 
 
 async def test_who_has_the_content_already_is_told_so(counter: Counter) -> None:
@@ -71,7 +77,7 @@ async def test_who_has_the_content_already_is_told_so(counter: Counter) -> None:
     status, headers = parsed(ready[0])
     answer = await counter.http.get(PATH, headers={"if-none-match": tag})
     assert (status, ready[1]) == (304, b"") == (answer.status_code, answer.content)
-    assert headers == dict(answer.headers)
+    assert alike(headers) == alike(dict(answer.headers))
 
 
 def test_a_new_prediction_replaces_the_ready_answer(counter: Counter) -> None:
@@ -137,3 +143,25 @@ async def test_both_ways_are_observed_alike(counter: Counter) -> None:
     await counter.http.get(PATH)
     assert len(counter.seen) == 2
     assert counter.seen[0] == counter.seen[1]
+
+
+async def test_both_ways_count_towards_the_same_limit(counter: Counter) -> None:
+    await counter.http.get(PATH)
+    ready = counter.ask()
+    assert ready is not None
+    assert parsed(ready[0])[1]["ratelimit"] == '"requests";r=198;t=1'
+
+
+def test_who_asks_too_often_is_left_to_the_framework(counter: Counter) -> None:
+    answers = [counter.ask() for _ in range(201)]
+    assert all(answers[:200])
+    assert answers[200] is None
+
+
+def test_every_answer_has_a_name_of_its_own(counter: Counter) -> None:
+    names = {parsed(ready[0])[1]["x-request-id"] for _ in range(3) if (ready := counter.ask())}
+    assert len(names) == 3
+
+
+def test_a_request_with_a_name_of_the_caller_s_is_left_to_the_framework(counter: Counter) -> None:
+    assert counter.ask(x_request_id="mine") is None

@@ -34,7 +34,7 @@ class Memory:
         assert (b"host", b"here") in headers
         self.known.append(request)
 
-    def answer(self, request: bytes) -> tuple[bytes, bytes] | None:
+    def answer(self, request: bytes, client: tuple[str, int] | None) -> tuple[bytes, bytes] | None:
         if request not in self.known:
             return None
         return b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", b"known"

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 import sys
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.runtime import logs
-from shared.runtime.logs import Json, readable, structured
+from shared.runtime.logs import Json, mark, readable, structured
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
@@ -102,3 +103,20 @@ def test_configuring_sends_every_line_to_standard_error(
     out, err = capsys.readouterr()
     assert out == ""
     assert [json.loads(line)["message"] for line in err.splitlines()] == ["seen"]
+
+
+async def test_a_mark_is_on_every_line_of_its_task_and_of_no_other() -> None:
+    lines: list[dict[str, object]] = []
+
+    def note() -> None:
+        record = logging.makeLogRecord({"msg": "done"})
+        lines.append(json.loads(Json("test").format(record)))
+
+    async def marked() -> None:
+        mark(request_id="r-1")
+        note()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(marked())
+    note()
+    assert [line.get("request_id") for line in lines] == ["r-1", None]
