@@ -5,8 +5,10 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,11 +23,24 @@ from shared.bus.objects import Artifacts
 from shared.bus.publisher import Publisher
 from shared.bus.survey import survey
 from shared.contracts import codec, subjects
-from shared.contracts.errors import AppError, NotReady, UnknownHorizon, UnknownSymbol
+from shared.contracts.errors import AppError, NotReady, Unavailable, UnknownHorizon, UnknownSymbol
 from shared.contracts.events import PredictionUpdated
-from shared.contracts.records import ModelRecord, Prediction, Ranked
+from shared.contracts.records import (
+    CacheReport,
+    Cleared,
+    ModelRecord,
+    Prediction,
+    Pregenerated,
+    Ranked,
+)
 from shared.contracts.reports import ServiceReport
-from shared.contracts.requests import PredictRequest, TopRequest
+from shared.contracts.requests import (
+    CacheRequest,
+    ClearCacheRequest,
+    PredictRequest,
+    PregenerateRequest,
+    TopRequest,
+)
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.market.candles import Candle, unpack
@@ -34,6 +49,7 @@ from shared.model.artifact import Model, decode, encode
 from shared.model.forecast import forecast
 from shared.model.history import WARMUP
 from shared.runtime.clock import from_ms
+from shared.runtime.tasks import alongside
 from tests.support.markets import random_walk
 from tests.support.models import made_up_model
 from tests.support.predicting import (
@@ -69,7 +85,7 @@ class World:
         self.data_dir = data_dir
         self.predictions = Bucket(connection, subjects.PREDICTIONS)
         self.artifacts = Artifacts(connection)
-        self._publisher = publisher
+        self.publisher = publisher
         self._models = Bucket(connection, subjects.MODELS)
         self._config = Bucket(connection, subjects.CONFIG)
         self._store = CandleStore(Bucket(connection, subjects.CANDLES))
@@ -89,7 +105,7 @@ class World:
         await self._store.append(symbol, M15, candles)
 
     async def says(self, candle: Candle, symbol: Symbol = BTC) -> None:
-        await self._publisher.emit(candles_updated(from_ms(candle.at_ms), symbol=symbol))
+        await self.publisher.emit(candles_updated(from_ms(candle.at_ms), symbol=symbol))
 
     async def begins(self, *symbols: Symbol) -> None:
         """A universe with candles and a first model of each symbol."""
@@ -104,6 +120,23 @@ class World:
 
     async def asks_for_top(self, asked: TopRequest) -> list[Ranked]:
         return await rpc.ask(self.connection, "evertrain.predictor.top", asked, list[Ranked])
+
+    async def pregenerates(self, ttl_hours: float = 24.0) -> Pregenerated:
+        asked = PregenerateRequest(ttl_hours=ttl_hours)
+        subject = "evertrain.predictor.pregenerate"
+        return await rpc.ask(self.connection, subject, asked, Pregenerated, timeout=30)
+
+    async def cache(self) -> CacheReport:
+        asked = CacheRequest()
+        return await rpc.ask(self.connection, "evertrain.predictor.cache", asked, CacheReport)
+
+    async def clears(self, *symbols: Symbol) -> Cleared:
+        asked = ClearCacheRequest(symbols=symbols or None)
+        return await rpc.ask(self.connection, "evertrain.predictor.clear", asked, Cleared)
+
+    async def told(self) -> list[Prediction]:
+        entries = await self.predictions.entries()
+        return [codec.decode(entry.value, Prediction) for entry in entries]
 
     async def reports(self) -> list[ServiceReport]:
         return await survey(self.connection, within=0.3)
@@ -146,6 +179,16 @@ async def eventually(
 @pytest.fixture
 def world(connection: Connection, publisher: Publisher, tmp_path: Path) -> World:
     return World(connection, publisher, tmp_path / "predictor")
+
+
+@asynccontextmanager
+async def killed_predictor(
+    world: World, nats_url: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """One that the body kills."""
+    with suppress(AssertionError):
+        async with predictor(world, nats_url) as process:
+            yield process
 
 
 @asynccontextmanager
@@ -317,6 +360,95 @@ async def test_a_restart_with_a_refused_model_still_answers_what_it_told_before(
     async with predictor(world, nats_url):
         answer = await world.ask()
         assert (answer.model_version, answer.stale) == ("v1", True)
+
+
+async def test_a_restart_answers_from_disk_what_is_still_the_newest(
+    world: World, nats_url: str
+) -> None:
+    await world.begins(BTC)
+    async with predictor(world, nats_url):
+        before = await eventually(world.ask, lambda p: p.cache == "memory")
+    async with predictor(world, nats_url):
+        answers = [await world.ask() for _ in range(2)]
+        assert answers == [replace(before, cache="disk"), before]
+        report = await world.cache()
+        assert (report.hits_disk, report.hits_memory, report.misses) == (1, 1, 0)
+        (predictors,) = await world.reports()
+        assert predictors.figures is not None
+        assert predictors.figures["models_loaded"] == 0
+    await world.stores(CANDLES[FIRST : FIRST + 1])
+    async with predictor(world, nats_url):
+        answer = await world.ask()
+        assert answer.candle_at == from_ms(CANDLES[FIRST].at_ms)
+        assert not answer.stale
+
+
+async def test_a_disk_that_refuses_costs_no_answer(world: World, nats_url: str) -> None:
+    await world.begins(BTC)
+    file = world.data_dir / "predictor" / "predictions.sqlite"
+    await asyncio.to_thread(file.mkdir, parents=True)
+    async with predictor(world, nats_url):
+        await eventually(world.ask, lambda p: p.cache == "memory")
+        (report,) = await world.reports()
+        assert [problem.code for problem in report.problems] == ["disk"]
+        assert (await world.cache()).problem == report.problems[0]
+    assert await asyncio.to_thread(file.is_dir)
+
+
+async def test_a_predictor_that_is_killed_while_it_pregenerates_goes_on_when_asked_again(
+    world: World, nats_url: str
+) -> None:
+    symbols = [Symbol(f"S{number}/USDT") for number in range(40)]
+    await world.begins(*symbols)
+    async with killed_predictor(world, nats_url) as process:
+        await eventually(world.told, lambda all: len(all) == len(symbols))
+        async with alongside(asked_in_vain(world), name="pregenerate"):
+            await eventually(world.told, lambda all: any(map(lasting, all)))
+            process.kill()
+    done = {told.symbol for told in await world.told() if lasting(told)}
+    assert 0 < len(done) < len(symbols)
+    async with predictor(world, nats_url):
+        found = await world.pregenerates()
+        assert (found.failed, found.waiting) == (0, 0)
+        assert found.kept >= len(done)
+        assert found.made + found.kept == len(symbols)
+        told = await world.told()
+        assert len(told) == len(symbols)
+        assert all(map(lasting, told))
+        assert len(await world.updates()) == len(symbols)
+
+
+def lasting(prediction: Prediction) -> bool:
+    return prediction.expires_at - prediction.generated_at == timedelta(hours=24)
+
+
+async def asked_in_vain(world: World) -> None:
+    with suppress(Unavailable):
+        await world.pregenerates()
+
+
+async def test_what_one_predictor_makes_to_last_and_forgets_so_do_all(
+    world: World, nats_url: str
+) -> None:
+    await world.begins(*SYMBOLS)
+    other = World(world.connection, world.publisher, world.data_dir.with_name("other"))
+    async with predictor(world, nats_url), predictor(other, nats_url):
+        await eventually(world.told, lambda all: len(all) == len(SYMBOLS))
+        found = await world.pregenerates()
+        assert (found.made, found.failed) == (len(SYMBOLS), 0)
+        for symbol in SYMBOLS:
+            for _ in range(10):  # so that both are asked
+                await eventually(partial(world.ask, symbol), lasting)
+        assert len(await world.updates()) == len(SYMBOLS)
+        assert (await world.clears()).symbols == len(SYMBOLS)
+        assert await world.told() == []
+        await eventually(
+            world.reports, lambda all: all_figures(all, "predictions_cached") == [0, 0]
+        )
+
+
+def all_figures(reports: list[ServiceReport], name: str) -> list[float]:
+    return [report.figures[name] for report in reports if report.figures is not None]
 
 
 async def test_records_that_cannot_be_read_are_skipped(world: World, nats_url: str) -> None:

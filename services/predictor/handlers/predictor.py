@@ -202,7 +202,9 @@ class Predictor:
         self._order(desk, not_before=self._now().tick + _FORGOTTEN_S)
 
     async def renew(self, desk: Desk, ttl: timedelta) -> Literal["kept", "made", "failed"]:
-        """Have a prediction that was made just now, to live for `ttl`, when nothing else is due."""
+        """Have a prediction that was made just now, to live for `ttl`, when nothing else is due.
+        What is made is on disk and told by then, where that works.
+        """
         if self._just_made(desk, ttl):
             return "kept"
         with suppress(TimeoutError):
@@ -211,6 +213,7 @@ class Predictor:
                     desk.lasting = ttl
                     await self._computing.own_end(desk.symbol)
                     if self._just_made(desk, ttl):
+                        await self._told(desk)
                         return "kept" if desk.recalled else "made"
         desk.lasting = None
         return "failed"
@@ -263,6 +266,12 @@ class Predictor:
             log.warning("prediction not told", extra={"symbol": symbol, "reason": str(exc)})
             return now.tick + _TELL_AGAIN_S
         return None
+
+    async def _told(self, desk: Desk) -> None:
+        for _ in range(_TURNS):
+            await self._telling.own_end(desk.symbol)
+            if not desk.unsaved:
+                break
 
     async def _refreshed(self, desk: Desk) -> Tier:
         """Wait until the entry is as new as it can be; says where it came from."""
