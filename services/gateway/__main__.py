@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, closing, suppress
 from functools import partial
@@ -23,8 +24,10 @@ from services.gateway.app.context import Context
 from services.gateway.app.express import Express
 from services.gateway.app.metrics import Metrics
 from services.gateway.domain.access import Door, own_names
+from services.gateway.domain.accounts import Accounts
 from services.gateway.domain.copies import Copies
 from services.gateway.domain.numbering import Numbers
+from services.gateway.domain.pace import Quotas
 from services.gateway.domain.readiness import Readiness
 from services.gateway.handlers.clients import Clients
 from services.gateway.handlers.facts import Facts
@@ -40,6 +43,7 @@ from shared.contracts import codec, subjects
 from shared.contracts.errors import InvalidSymbol, MalformedMessage, Unavailable
 from shared.contracts.records import ModelRecord, Prediction, Universe
 from shared.contracts.symbols import Symbol
+from shared.contracts.trading import Signal
 from shared.market.store import CandleStore
 from shared.runtime.clock import utc_now
 from shared.runtime.service import run
@@ -53,19 +57,22 @@ _LOOK_EVERY_S = 2.0
 _TURN = 64
 _SYMBOLS = "the list of symbols (is the scheduler running?)"
 _PREDICTIONS, _MODELS, _EVENTS = "the predictions", "the models", "the events"
+_SIGNALS = "the open signals"
 _STATUS = "a first look at the system"
 
 
 async def main(env: Environment) -> None:
     settings = Settings.read(env)
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(closing(listen(settings.host, settings.port)))
+        listener = stack.enter_context(
+            closing(listen(settings.host, settings.port, shared=settings.shares_port))
+        )
         door = _door(settings, listener)
         connection = await stack.enter_async_context(connecting(settings.nats, name="gateway"))
         opened = asyncio.Event()
 
         copies = Copies()
-        readiness = Readiness(_SYMBOLS, _PREDICTIONS, _MODELS, _EVENTS, _STATUS)
+        readiness = Readiness(_SYMBOLS, _PREDICTIONS, _MODELS, _SIGNALS, _EVENTS, _STATUS)
         news = Facts(copies)
         metrics = Metrics()
         hub = Hub(epoch=token_hex(6), sources=news, clock=utc_now, timings=metrics)
@@ -74,6 +81,7 @@ async def main(env: Environment) -> None:
         clients = Clients(
             hub,
             door,
+            Accounts(settings.sockets_per_key),
             check_symbol=copies.check_symbol,
             ready=lambda: readiness.complete,
             clock=utc_now,
@@ -85,14 +93,16 @@ async def main(env: Environment) -> None:
             readiness=readiness,
             clock=utc_now,
         )
+        quotas = Quotas(settings.requests_per_s, time.monotonic)
         app = create(
             context,
             door,
             Assets(settings.data_dir / "gateway"),
+            quotas=quotas,
             observe=metrics.observe,
             metrics=metrics.expose,
         )
-        express = Express(context, door, metrics.observe)
+        express = Express(context, door, quotas, metrics.observe)
         reporter = Reporter(
             "gateway",
             VERSION,
@@ -137,6 +147,16 @@ async def main(env: Environment) -> None:
             opened.set()
             await asyncio.Event().wait()
 
+        follow_signals = partial(
+            follow,
+            Bucket(connection, subjects.SIGNALS),
+            Signal,
+            pattern=subjects.OPEN_SIGNALS,
+            put=news.on_open_signal,
+            gone=lambda key: news.on_signal_gone(subjects.symbol_of_open_signal(key)),
+            caught_up=partial(readiness.known, _SIGNALS),
+        )
+
         def on_the_bus(work: Callable[[], Coroutine[Any, Any, None]]) -> Worker:
             async def once_it_is_open() -> None:
                 await opened.wait()
@@ -163,6 +183,7 @@ async def main(env: Environment) -> None:
             on_the_bus(follow_universe),
             on_the_bus(follow_predictions),
             on_the_bus(follow_models),
+            on_the_bus(follow_signals),
             on_the_bus(partial(_follow_events, connection, hub, news, readiness)),
             on_the_bus(partial(news.read_candles, StoredCandles(store), hub.supply)),
             endless(hub.deliver),

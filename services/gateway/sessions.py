@@ -30,9 +30,18 @@ class Session:
     """
 
     def __init__(
-        self, name: str, line: Line, *, role: Role | None, pace: Pace, capacity: int
+        self,
+        name: str,
+        line: Line,
+        *,
+        role: Role | None,
+        account: str,
+        pace: Pace,
+        capacity: int,
     ) -> None:
         self.name = name
+        #: On whose account it is.
+        self.account = account
         #: None until the client has shown a key.
         self.role = role
         self.pace = pace

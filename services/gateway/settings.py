@@ -13,12 +13,17 @@ from shared.runtime.settings import Environment
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """`keys_file` is None where everyone who reaches the gateway may do everything; `mint_keys`:
-    make that file, with one key, if it is not there. `port` 0 takes any that is free.
+    make that file, with one key, if it is not there. `port` 0 takes any that is free;
+    `shares_port`: other gateways of this machine may listen there too. `requests_per_s` is for
+    each key, and for each address where no key is needed.
     """
 
     nats: NatsOptions
     host: str
     port: int
+    shares_port: bool
+    sockets_per_key: int
+    requests_per_s: float
     keys_file: Path | None
     mint_keys: bool
     origins: frozenset[str]
@@ -39,6 +44,9 @@ class Settings:
             nats=NatsOptions.read(env),
             host=host,
             port=env.integer("GATEWAY_PORT", 8000, least=0, most=65535),
+            shares_port=env.flag("GATEWAY_SHARE_PORT", default=False),
+            sockets_per_key=env.integer("GATEWAY_SOCKETS_PER_KEY", 2000, least=1, most=1_000_000),
+            requests_per_s=env.decimal("GATEWAY_REQUESTS_PER_S", 500, least=1, most=1_000_000),
             keys_file=automatic if keys == "auto" else Path(keys).expanduser() if keys else None,
             mint_keys=keys == "auto",
             origins=_origins(env.text("ALLOWED_ORIGINS", "")),

@@ -16,13 +16,14 @@ from services.gateway.adapters.http import Express, Http
 from shared.contracts.errors import InvalidSetting
 
 #: What the kernel may hold for one client. By default it would hide megabytes from us.
-_SEND_BUFFER: Final = 64 << 10
+_SEND_BUFFER: Final = 32 << 10
 _BACKLOG: Final = 4096
 _FINISH_WITHIN_S: Final = 3
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address, so that it is certain before anything else begins.
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Take the address, so that it is certain before anything else begins. Where it is `shared`,
+    others that share it listen there too, and the kernel gives each connection to one of them.
 
     Raises:
         InvalidSetting: somebody has it already, or this machine has no such address.
@@ -31,6 +32,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # sockets inherit it
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as exc:

@@ -21,7 +21,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from services.gateway.domain import limits
-from services.gateway.domain.access import Role
+from services.gateway.domain.accounts import Guest
 from services.gateway.domain.problems import Problem, problem_of
 from services.gateway.domain.wire import Close
 from services.gateway.sessions import Line, Session
@@ -29,7 +29,7 @@ from shared.contracts.errors import AppError
 
 PATH: Final = "/ws"
 #: How much may wait in this process for a client, besides what the kernel holds for it.
-_BUFFER: Final = 64 << 10
+_BUFFER: Final = 32 << 10
 #: How long a client may take to answer our goodbye.
 _LINGER_S: Final = 5.0
 #: The core says goodbye at level INFO for every connection.
@@ -40,14 +40,17 @@ _LOG.setLevel(logging.WARNING)
 class Reception(Protocol):
     """Who talks to the clients. None of these waits."""
 
-    def admit(self, *, host: str, origin: str | None, authorization: str | None) -> Role | None:
+    def admit(self, *, host: str, origin: str | None, authorization: str | None) -> Guest:
         """Raises AppError to refuse the socket."""
 
-    def opened(self, line: Line, role: Role | None, now: float) -> Session: ...
+    def opened(self, line: Line, guest: Guest, now: float) -> Session: ...
 
     def on_text(self, session: Session, text: bytes, now: float) -> None: ...
 
     def closed(self, session: Session) -> None: ...
+
+    def ending(self, session: Session) -> None:
+        """Called when the process is about to end."""
 
 
 class _Core(ServerProtocol):
@@ -119,7 +122,7 @@ class WebSocket(asyncio.Protocol):
         if self._session is None:
             self._transport.close()
         else:
-            self._session.close(Close.RESTARTING, "restarting: come back after a random while")
+            self._reception.ending(self._session)
 
     def close(self, code: int, reason: str) -> None:
         if self._core.state is State.OPEN:
@@ -131,20 +134,20 @@ class WebSocket(asyncio.Protocol):
 
     def _shake_hands(self, request: Request) -> None:
         response = self._core.accept(request)
-        role: Role | None = None
+        guest: Guest | None = None
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             try:
-                role = self._admit(request)
+                guest = self._admit(request)
             except AppError as exc:
                 response = _refusal(problem_of(exc))
         self._core.send_response(response)
         self._flush()
-        if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self._session = self._reception.opened(self, role, self._loop.time())
-            if role is None:
+        if guest is not None and response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self._session = self._reception.opened(self, guest, self._loop.time())
+            if guest.role is None:
                 self._start_timer(limits.AUTHENTICATE_WITHIN_S, self._not_authenticated)
 
-    def _admit(self, request: Request) -> Role | None:
+    def _admit(self, request: Request) -> Guest:
         headers = request.headers
         if urlsplit(request.path).path != PATH:
             raise _NoSuchSocket(f"the websocket is at {PATH}")

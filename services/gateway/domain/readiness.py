@@ -10,10 +10,6 @@ class Readiness:
     def known(self, what: str) -> None:
         self._missing.pop(what, None)
 
-    def needs(self, what: str) -> None:
-        """From now on this is missing."""
-        self._missing[what] = None
-
     def missing(self) -> list[str]:
         return list(self._missing)
 

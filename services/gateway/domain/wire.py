@@ -128,6 +128,10 @@ def heartbeat(at: datetime) -> bytes:
     return _message({"type": "heartbeat", "at": at})
 
 
+def closing(retry_after_ms: int) -> bytes:
+    return _message({"type": "closing", "retry_after_ms": retry_after_ms})
+
+
 def error(id: MessageId, code: str, message: str, channel: str | None = None) -> bytes:
     about = {"channel": channel} if channel is not None else {}
     return _message({"type": "error", "id": id, "code": code, "message": message, **about})

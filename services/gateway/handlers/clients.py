@@ -1,11 +1,19 @@
 """What clients say on their websockets, and what is answered."""
 
+import random
 from collections.abc import Callable
 from secrets import token_hex
 from typing import Protocol, assert_never
 
 from services.gateway.domain import limits, wire
-from services.gateway.domain.access import Door, NotAuthenticated, Role
+from services.gateway.domain.access import Door, NotAuthenticated, fingerprint
+from services.gateway.domain.accounts import (
+    EVERYBODY,
+    STRANGERS,
+    Accounts,
+    Guest,
+    TooManySockets,
+)
 from services.gateway.domain.channels import Channel, parse
 from services.gateway.domain.pace import Pace
 from services.gateway.domain.wire import Close, MessageId, Position
@@ -38,6 +46,7 @@ class Clients:
         self,
         switchboard: Switchboard,
         door: Door,
+        accounts: Accounts,
         *,
         check_symbol: Callable[[Symbol], None],
         ready: Callable[[], bool],
@@ -45,29 +54,34 @@ class Clients:
     ) -> None:
         self._switchboard = switchboard
         self._door = door
+        self._accounts = accounts
         self._check_symbol = check_symbol
         self._ready = ready
         self._clock = clock
 
-    def admit(self, *, host: str, origin: str | None, authorization: str | None) -> Role | None:
-        """The role of whoever wants to open a socket; None if they have yet to show a key.
+    def admit(self, *, host: str, origin: str | None, authorization: str | None) -> Guest:
+        """Let somebody open a socket.
 
         Raises:
             NotAllowed: by this name, or from that page, nobody may.
             NotAuthenticated: the key is not ours.
+            TooManySockets: the key has enough of them, or too many wait to show one.
             NotReady: come back in a moment.
         """
         self._door.check_names(host, origin)
-        role = self._door.role(authorization)
+        guest = self._guest(authorization)
+        self._accounts.check_room(guest.account)
         if not self._ready():
             raise NotReady("the gateway is still reading the state of the system; try again")
-        return role
+        return guest
 
-    def opened(self, line: Line, role: Role | None, now: float) -> Session:
+    def opened(self, line: Line, guest: Guest, now: float) -> Session:
+        self._accounts.enter(guest.account, now)
         session = Session(
             f"ws-{token_hex(6)}",
             line,
-            role=role,
+            role=guest.role,
+            account=guest.account,
             pace=Pace(limits.MESSAGES_PER_S, limits.MESSAGES_AT_ONCE, now),
             capacity=limits.OUTBOX,
         )
@@ -75,13 +89,20 @@ class Clients:
         return session
 
     def closed(self, session: Session) -> None:
+        self._accounts.leave(session.account)
         self._switchboard.leave(session)
+
+    def ending(self, session: Session) -> None:
+        """This process ends, and another will be there soon. Not all should come at once."""
+        wait_ms = random.randrange(round(limits.COME_BACK_WITHIN_S * 1000))  # noqa: S311
+        session.reply(wire.closing(wait_ms))
+        session.close(Close.RESTARTING, f"restarting: come back in {wait_ms} ms")
 
     def on_text(self, session: Session, text: bytes, now: float) -> None:
         """Answer one message. One that cannot be read ends the connection: what its sender does
         not know about us it will not learn by sending more.
         """
-        if not session.pace.allows(now):
+        if not (session.pace.allows(now) and self._accounts.allows(session.account, now)):
             self._end(session, Close.TOO_MANY, "too many messages")
             return
         try:
@@ -90,11 +111,11 @@ class Clients:
             session.reply(wire.error(None, exc.code, str(exc)))
             self._end(session, Close.BAD_MESSAGE, "bad message")
             return
-        self._answer(session, message)
+        self._answer(session, message, now)
 
-    def _answer(self, session: Session, message: wire.ClientMessage) -> None:
+    def _answer(self, session: Session, message: wire.ClientMessage, now: float) -> None:
         if isinstance(message, wire.Auth):
-            self._authenticate(session, message)
+            self._authenticate(session, message, now)
         elif session.role is None:
             self._end(session, Close.NOT_AUTHENTICATED, "send auth first")
         else:
@@ -109,15 +130,32 @@ class Clients:
                 case _:
                     assert_never(message)
 
-    def _authenticate(self, session: Session, message: wire.Auth) -> None:
+    def _authenticate(self, session: Session, message: wire.Auth, now: float) -> None:
         try:
-            session.role = self._door.role(f"Bearer {message.token}")
+            guest = self._guest(f"Bearer {message.token}")
+            if guest.account != session.account:
+                self._accounts.check_room(guest.account)
         except NotAuthenticated as exc:
             session.reply(wire.error(message.id, exc.code, str(exc)))
             self._end(session, Close.NOT_AUTHENTICATED, "not authenticated")
-            return
-        role = session.role.label if session.role is not None else ""
-        session.reply(wire.authenticated(message.id, role))
+        except TooManySockets as exc:
+            session.reply(wire.error(message.id, exc.code, str(exc)))
+            self._end(session, Close.TOO_MANY, "too many websockets with this key")
+        else:
+            self._accounts.leave(session.account)
+            self._accounts.enter(guest.account, now)
+            session.role, session.account = guest
+            role = guest.role.label if guest.role is not None else ""
+            session.reply(wire.authenticated(message.id, role))
+
+    def _guest(self, authorization: str | None) -> Guest:
+        """Raises NotAuthenticated."""
+        role = self._door.role(authorization)
+        if self._door.keys is None:
+            return Guest(role, EVERYBODY)
+        if authorization is None:
+            return Guest(role, STRANGERS)
+        return Guest(role, fingerprint(authorization.partition(" ")[2].strip()))
 
     def _subscribe(self, session: Session, message: wire.Subscribe) -> None:
         if len(session.channels.union(message.channels)) > limits.SUBSCRIPTIONS:

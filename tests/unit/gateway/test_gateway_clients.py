@@ -13,6 +13,7 @@ from services.gateway.domain.access import (
     Role,
     fingerprint,
 )
+from services.gateway.domain.accounts import EVERYBODY, Accounts, Guest, TooManySockets
 from services.gateway.domain.channels import Channel
 from services.gateway.domain.copies import Copies
 from services.gateway.domain.wire import Close, MessageId, Position
@@ -55,12 +56,15 @@ Say = Callable[..., None]
 class Talk:
     """One client and everything it hears."""
 
-    def __init__(self, *, keys: Keys | None = None, ready: bool = True) -> None:
+    def __init__(
+        self, *, keys: Keys | None = None, ready: bool = True, sockets_per_key: int = 9
+    ) -> None:
         self.board = Board()
         door = Door(keys=keys, hosts=frozenset({HOST}), origins=frozenset())
         self.clients = Clients(
             self.board,
             door,
+            Accounts(sockets_per_key),
             check_symbol=Copies(universe=UNIVERSE).check_symbol,
             ready=lambda: ready,
             clock=lambda: AT,
@@ -68,8 +72,15 @@ class Talk:
         self.line = MemoryLine()
 
     def open(self, role: Role | None = Role.ADMIN) -> "Talk":
-        self.session = self.clients.opened(self.line, role, 0.0)
+        self.session = self.clients.opened(self.line, Guest(role, EVERYBODY), 0.0)
         return self
+
+    def come(self, key: str | None = None) -> Session:
+        """One more socket, with the key in its header."""
+        header = f"Bearer {key}" if key else None
+        guest = self.clients.admit(host=HOST, origin=None, authorization=header)
+        self.session = self.clients.opened(self.line, guest, 0.0)
+        return self.session
 
     def say(self, message: object, now: float = 0.0) -> None:
         self.clients.on_text(self.session, json.dumps(message).encode(), now)
@@ -149,11 +160,12 @@ def test_subscriptions_are_counted_once_each_and_bounded() -> None:
     assert talk.closed == Close.TOO_MANY
 
 
-KEYS = Keys(((fingerprint("secret"), Role.READ),))
+KEYS = Keys(((fingerprint("secret"), Role.READ), (fingerprint("other"), Role.ADMIN)))
 
 
 def test_without_a_key_in_the_header_it_must_come_first() -> None:
-    talk = Talk(keys=KEYS).open(role=None)
+    talk = Talk(keys=KEYS)
+    talk.come()
     talk.say({"op": "auth", "token": "secret", "id": 1})
     assert talk.line.of("authenticated")[0]["role"] == "read"
     talk.say({"op": "subscribe", "channels": ["training"]})
@@ -164,7 +176,8 @@ def test_without_a_key_in_the_header_it_must_come_first() -> None:
     "message", [{"op": "auth", "token": "guess"}, {"op": "subscribe", "channels": ["training"]}]
 )
 def test_anything_but_a_good_key_ends_an_unauthenticated_connection(message: object) -> None:
-    talk = Talk(keys=KEYS).open(role=None)
+    talk = Talk(keys=KEYS)
+    talk.come()
     talk.say(message)
     assert talk.closed == Close.NOT_AUTHENTICATED
     assert talk.board.asked == []
@@ -172,8 +185,8 @@ def test_anything_but_a_good_key_ends_an_unauthenticated_connection(message: obj
 
 def test_a_socket_is_admitted_by_name_page_and_key() -> None:
     clients = Talk(keys=KEYS).clients
-    assert clients.admit(host=HOST, origin=None, authorization="Bearer secret") is Role.READ
-    assert clients.admit(host=HOST, origin=f"http://{HOST}", authorization=None) is None
+    assert clients.admit(host=HOST, origin=None, authorization="Bearer secret").role is Role.READ
+    assert clients.admit(host=HOST, origin=f"http://{HOST}", authorization=None).role is None
     with pytest.raises(NotAllowed):
         clients.admit(host=HOST, origin="http://evil", authorization="Bearer secret")
     with pytest.raises(NotAuthenticated):
@@ -185,3 +198,73 @@ def test_a_socket_is_admitted_by_name_page_and_key() -> None:
 def test_nobody_is_admitted_before_everything_is_known() -> None:
     with pytest.raises(NotReady):
         Talk(ready=False).clients.admit(host=HOST, origin=None, authorization=None)
+
+
+def test_a_key_has_so_many_sockets_however_it_is_shown_and_another_key_has_its_own() -> None:
+    talk = Talk(keys=KEYS, sockets_per_key=2)
+    talk.come("secret")
+    talk.come()
+    talk.say({"op": "auth", "token": "secret"})
+    with pytest.raises(TooManySockets):
+        talk.come("secret")
+    talk.come("other")
+    talk.come()
+    talk.say({"op": "auth", "token": "secret"})
+    assert talk.closed == Close.TOO_MANY
+
+
+def test_a_socket_that_ends_makes_room_for_another() -> None:
+    talk = Talk(keys=KEYS, sockets_per_key=1)
+    for _ in range(3):
+        talk.clients.closed(talk.come("secret"))
+    assert talk.come("secret").role is Role.READ
+
+
+def test_only_so_many_may_wait_to_show_a_key_and_whoever_shows_one_makes_room() -> None:
+    talk = Talk(keys=KEYS, sockets_per_key=limits.STRANGERS)
+    for _ in range(limits.STRANGERS):
+        talk.come()
+    with pytest.raises(TooManySockets):
+        talk.come()
+    talk.say({"op": "auth", "token": "secret"})
+    talk.come()
+
+
+def test_who_authenticates_twice_is_counted_once() -> None:
+    talk = Talk(keys=KEYS, sockets_per_key=1)
+    talk.come("secret")
+    for _ in range(3):
+        talk.say({"op": "auth", "token": "secret"})
+    assert talk.closed is None
+
+
+def test_the_sockets_of_a_key_talk_within_one_bound() -> None:
+    talk = Talk(keys=KEYS, sockets_per_key=1000)
+    talkative = -(-limits.KEY_MESSAGES_AT_ONCE // limits.MESSAGES_AT_ONCE)
+    for _ in range(talkative):
+        talk.come("secret")
+        for _ in range(limits.MESSAGES_AT_ONCE):
+            talk.say({"op": "ping"})
+    assert talk.closed is None
+    talk.come("secret")
+    talk.say({"op": "ping"})
+    assert talk.closed == Close.TOO_MANY
+
+
+def test_without_keys_there_is_no_bound_but_that_of_each_socket() -> None:
+    talk = Talk(sockets_per_key=1)
+    for _ in range(2 * limits.KEY_MESSAGES_AT_ONCE // limits.MESSAGES_AT_ONCE):
+        talk.come()
+        for _ in range(limits.MESSAGES_AT_ONCE):
+            talk.say({"op": "ping"})
+    assert talk.closed is None
+
+
+def test_before_the_end_each_client_is_told_when_to_come_back() -> None:
+    talk = Talk()
+    for _ in range(200):
+        talk.clients.ending(talk.come())
+    waits = [message["retry_after_ms"] for message in talk.line.of("closing")]
+    assert talk.closed == Close.RESTARTING
+    assert 0 <= min(waits) < 1000
+    assert 4000 < max(waits) <= limits.COME_BACK_WITHIN_S * 1000

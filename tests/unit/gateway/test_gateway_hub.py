@@ -69,7 +69,7 @@ def client(
 ) -> tuple[MemoryLine, Session]:
     line = MemoryLine()
     pace = Pace(per_second=1, burst=1, now=0)
-    session = Session("s", line, role=Role.READ, pace=pace, capacity=capacity)
+    session = Session("s", line, role=Role.READ, account="a", pace=pace, capacity=capacity)
     line.session = session
     hub.join(session)
     line.frames.clear()

@@ -16,6 +16,7 @@ from websockets.uri import parse_uri
 from services.gateway.adapters.websocket import WebSocket
 from services.gateway.domain import limits
 from services.gateway.domain.access import NotAllowed, NotAuthenticated, Role
+from services.gateway.domain.accounts import Guest
 from services.gateway.domain.pace import Pace
 from services.gateway.domain.wire import Close, framed
 from services.gateway.sessions import Line, Session
@@ -63,16 +64,17 @@ class Desk:
         self.heard: list[bytes] = []
         self.asked: dict[str, str | None] = {}
 
-    def admit(self, *, host: str, origin: str | None, authorization: str | None) -> Role | None:
+    def admit(self, *, host: str, origin: str | None, authorization: str | None) -> Guest:
         self.asked = {"host": host, "origin": origin, "authorization": authorization}
         if self.refuse is not None:
             raise self.refuse
-        return self.role
+        return Guest(self.role, "a")
 
-    def opened(self, line: Line, role: Role | None, now: float) -> Session:
+    def opened(self, line: Line, guest: Guest, now: float) -> Session:
         pace = Pace(per_second=1, burst=1, now=now)
-        self.sessions.append(Session("s", line, role=role, pace=pace, capacity=10))
-        return self.sessions[-1]
+        session = Session("s", line, role=guest.role, account=guest.account, pace=pace, capacity=10)
+        self.sessions.append(session)
+        return session
 
     def on_text(self, session: Session, text: bytes, now: float) -> None:
         self.heard.append(text)
@@ -80,6 +82,9 @@ class Desk:
 
     def closed(self, session: Session) -> None:
         self.gone.append(session)
+
+    def ending(self, session: Session) -> None:
+        session.close(Close.RESTARTING, "restarting")
 
 
 class Peer:
