@@ -1,5 +1,6 @@
 """Bytes to messages and back. The only place that knows the wire is JSON."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -27,6 +28,11 @@ _HEAD: Final = msgspec.json.Decoder(_Head)
 def encode(message: object) -> bytes:
     """Compact JSON; times in UTC with `Z`; a float that is not finite becomes null."""
     return orjson.dumps(message, option=orjson.OPT_UTC_Z)
+
+
+def encoded_list(messages: Iterable[bytes]) -> bytes:
+    """Of messages that are encoded already, as they were stored."""
+    return b"[" + b",".join(messages) + b"]"
 
 
 def decode(data: bytes, kind: type[T]) -> T:

@@ -24,6 +24,7 @@ TOPICS: Final = (
     "memory",
     "system",
     "bus",
+    "books",
     "gateway.http",
     "gateway.fanout",
     "gateway.sockets",

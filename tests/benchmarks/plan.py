@@ -17,6 +17,8 @@ class Plan:
     it is about many, a `crowd` of them, and callers of the HTTP API ask for `seconds` a turn; the
     gateway is frozen so many times (`freezes`).
 
+    Questions about trading on paper are asked of so many `rejections`, and of as many trades.
+
     Scores are shown to be true on `true_symbols` symbols of `true_rows` candles that foretell
     nothing, and on `signal_symbols` of `signal_rows` that do.
 
@@ -39,6 +41,7 @@ class Plan:
     seconds: int = 3
     freezes: int = 5
     lease_ttl_s: int = 15
+    rejections: int = 100_000
     true_symbols: int = 50
     true_rows: int = 6000
     signal_symbols: int = 4

@@ -105,14 +105,22 @@ def told(*some: Rejection) -> tuple[Item, ...]:
     )
 
 
+async def listed(copy: SignalCopy, asked: SignalsRequest) -> list[Signal]:
+    return codec.decode(codec.encoded_list(await copy.signals(asked)), list[Signal])
+
+
+async def listed_rejections(copy: RejectionCopy, asked: RejectionsRequest) -> list[Rejection]:
+    return codec.decode(codec.encoded_list(await copy.rejected(asked, NOW)), list[Rejection])
+
+
 # Signals
 
 
 async def test_signals_come_newest_first_page_by_page(signals: SignalCopy) -> None:
     some = [numbered(number) for number in range(5)]
     await signals.take(tuple(stored(ended(one)) for one in some))
-    first = await signals.signals(SignalsRequest(limit=2))
-    second = await signals.signals(SignalsRequest(limit=9, before=first[-1].id))
+    first = await listed(signals, SignalsRequest(limit=2))
+    second = await listed(signals, SignalsRequest(limit=9, before=first[-1].id))
     assert first + second == [ended(one) for one in reversed(some)]
 
 
@@ -122,8 +130,8 @@ async def test_signals_opened_at_the_same_moment_are_neither_repeated_nor_skippe
     several = [replace(numbered(1), id=f"X.{n}", symbol=Symbol(f"S{n}")) for n in range(7)]
     await signals.take(tuple(map(stored, several)))
     found: list[Signal] = []
-    while page := await signals.signals(
-        SignalsRequest(limit=3, before=found[-1].id if found else None)
+    while page := await listed(
+        signals, SignalsRequest(limit=3, before=found[-1].id if found else None)
     ):
         found += page
     assert sorted(one.id for one in found) == [one.id for one in several]
@@ -135,7 +143,7 @@ async def test_signals_are_found_by_id_symbol_and_status(signals: SignalCopy) ->
     await signals.take(tuple(map(stored, (opened, won, late, missed))))
 
     async def found(asked: SignalsRequest) -> list[Signal]:
-        return await signals.signals(asked)
+        return await listed(signals, asked)
 
     assert await found(SignalsRequest(id=won.id)) == [won]
     assert await found(SignalsRequest(id="other")) == []
@@ -151,14 +159,14 @@ async def test_an_outcome_replaces_the_open_signal_and_never_the_reverse(
 ) -> None:
     one = numbered(1)
     await signals.take((stored(one), stored(ended(one)), stored(one, removed=True)))
-    assert await signals.signals(SignalsRequest()) == [ended(one)]
+    assert await listed(signals, SignalsRequest()) == [ended(one)]
     await signals.take((stored(one),))
-    assert await signals.signals(SignalsRequest()) == [ended(one)]
+    assert await listed(signals, SignalsRequest()) == [ended(one)]
 
 
 async def test_an_open_signal_that_someone_deleted_is_gone(signals: SignalCopy) -> None:
     await signals.take((stored(numbered(1)), stored(numbered(1), removed=True)))
-    assert await signals.signals(SignalsRequest()) == []
+    assert await listed(signals, SignalsRequest()) == []
 
 
 async def test_trades_are_what_was_entered_in_the_order_in_which_it_ended(
@@ -178,14 +186,14 @@ async def test_what_the_bucket_keeps_no_longer_is_forgotten(signals: SignalCopy)
     old = ended(replace(numbered(1), opened_at=NOW - KEPT - timedelta(hours=1)))
     await signals.take((stored(old), stored(ended(numbered(2)))))
     await signals.take((stored(ended(numbered(3))), stored(ended(numbered(2)), removed=True)))
-    assert await signals.signals(SignalsRequest()) == [ended(numbered(3))]
+    assert await listed(signals, SignalsRequest()) == [ended(numbered(3))]
 
 
 async def test_what_nobody_can_read_is_passed_over(signals: SignalCopy) -> None:
     torn = Item(f"$KV.{subjects.SIGNALS}.closed.BTC.1", b"{", 1, removed=False)
     foreign = Item(f"$KV.{subjects.SIGNALS}.other", b"{}", 1, removed=False)
     await signals.take((torn, foreign, stored(numbered(1))))
-    assert await signals.signals(SignalsRequest()) == [numbered(1)]
+    assert await listed(signals, SignalsRequest()) == [numbered(1)]
 
 
 # Rejections
@@ -194,24 +202,26 @@ async def test_what_nobody_can_read_is_passed_over(signals: SignalCopy) -> None:
 async def test_rejections_of_the_last_hours_come_newest_first(rejected: RejectionCopy) -> None:
     some = [rejection(number) for number in (0, 59, 60, 61)]
     await rejected.take(told(*reversed(some)))
-    assert await rejected.rejected(RejectionsRequest(hours=1), NOW) == some[:3]
-    first = await rejected.rejected(RejectionsRequest(hours=1, limit=2), NOW)
-    rest = await rejected.rejected(RejectionsRequest(hours=1, before=first[-1].id), NOW)
+    assert await listed_rejections(rejected, RejectionsRequest(hours=1)) == some[:3]
+    first = await listed_rejections(rejected, RejectionsRequest(hours=1, limit=2))
+    rest = await listed_rejections(rejected, RejectionsRequest(hours=1, before=first[-1].id))
     assert first + rest == some[:3]
 
 
 async def test_rejections_are_found_by_symbol_and_reason(rejected: RejectionCopy) -> None:
     here, there = rejection(1), rejection(2, symbol=ETH, reason="stale")
     await rejected.take(told(here, there))
-    assert await rejected.rejected(RejectionsRequest(symbol=ETH), NOW) == [there]
-    assert await rejected.rejected(RejectionsRequest(reason="confidence"), NOW) == [here]
-    assert await rejected.rejected(RejectionsRequest(symbol=ETH, reason="confidence"), NOW) == []
+    assert await listed_rejections(rejected, RejectionsRequest(symbol=ETH)) == [there]
+    assert await listed_rejections(rejected, RejectionsRequest(reason="confidence")) == [here]
+    assert (
+        await listed_rejections(rejected, RejectionsRequest(symbol=ETH, reason="confidence")) == []
+    )
 
 
 async def test_a_rejection_that_is_told_again_is_kept_once(rejected: RejectionCopy) -> None:
     await rejected.take(told(rejection(1), rejection(1)))
     await rejected.take(told(rejection(1)))
-    assert await rejected.rejected(RejectionsRequest(), NOW) == [rejection(1)]
+    assert await listed_rejections(rejected, RejectionsRequest()) == [rejection(1)]
 
 
 async def test_rejections_are_kept_for_thirty_days(rejected: RejectionCopy) -> None:
@@ -290,11 +300,11 @@ async def test_the_copy_of_signals_follows_the_bucket(
 ) -> None:
     await keep(connection, [ended(numbered(1))])
     async with following(connection, stream_of_signals(connection), signals):
-        assert len(await signals.signals(SignalsRequest())) == 1
+        assert len(await listed(signals, SignalsRequest())) == 1
         await keep(connection, [ended(numbered(2))])
 
         async def followed() -> bool:
-            return len(await signals.signals(SignalsRequest())) == 2
+            return len(await listed(signals, SignalsRequest())) == 2
 
         await eventually(followed, within=5)
 
@@ -306,7 +316,7 @@ async def test_the_copy_of_rejections_follows_the_events(
     async with following(connection, subjects.REJECTIONS, rejected):
 
         async def followed() -> bool:
-            return await rejected.rejected(RejectionsRequest(), NOW) == [rejection(1)]
+            return await listed_rejections(rejected, RejectionsRequest()) == [rejection(1)]
 
         await eventually(followed, within=5)
 
@@ -324,7 +334,7 @@ async def test_after_a_restart_only_what_is_new_is_read(
     async with open_view(path, trades.SCHEMA) as database:
         again = SignalCopy(database, clock=lambda: NOW)
         async with following(connection, stream, again):
-            assert await again.signals(SignalsRequest()) == [ended(numbered(2))]
+            assert await listed(again, SignalsRequest()) == [ended(numbered(2))]
 
 
 class DiesTaking(SignalCopy):
@@ -340,9 +350,9 @@ async def test_what_was_not_taken_to_the_end_is_taken_again(
     await keep(connection, [ended(numbered(1)), ended(numbered(2))])
     with pytest.raises(OSError, match="the process ends here"):
         await follow_stream(connection, stream, DiesTaking(signals.database, clock=lambda: NOW))
-    assert await signals.signals(SignalsRequest()) == []
+    assert await listed(signals, SignalsRequest()) == []
     async with following(connection, stream, signals):
-        assert len(await signals.signals(SignalsRequest())) == 2
+        assert len(await listed(signals, SignalsRequest())) == 2
 
 
 async def test_a_copy_of_another_stream_is_begun_anew(
@@ -351,4 +361,4 @@ async def test_a_copy_of_another_stream_is_begun_anew(
     await signals.take((stored(ended(numbered(1))),))
     await copies._keep(signals.database, stream_of_signals(connection), Place("long ago", 900))
     async with following(connection, stream_of_signals(connection), signals):
-        assert await signals.signals(SignalsRequest()) == []
+        assert await listed(signals, SignalsRequest()) == []

@@ -53,11 +53,10 @@ class RejectionCopy:
     async def forget(self) -> None:
         await self.database.execute("DELETE FROM rejections")
 
-    async def rejected(self, asked: RejectionsRequest, now: datetime) -> list[Rejection]:
+    async def rejected(self, asked: RejectionsRequest, now: datetime) -> list[bytes]:
         """At most `limit` of the last hours, newest first, behind the one named `before`."""
         query, parameters = question(asked, now)
-        rows = await self.database.execute_fetchall(query, parameters)
-        return [codec.decode(record, Rejection) for (record,) in rows]
+        return [record for (record,) in await self.database.execute_fetchall(query, parameters)]
 
 
 def question(asked: RejectionsRequest, now: datetime) -> tuple[str, dict[str, object]]:

@@ -71,11 +71,10 @@ class SignalCopy:
     async def forget(self) -> None:
         await self.database.execute("DELETE FROM signals")
 
-    async def signals(self, asked: SignalsRequest) -> list[Signal]:
+    async def signals(self, asked: SignalsRequest) -> list[bytes]:
         """At most `limit` that match, newest first, behind the one named `before`."""
         query, parameters = question(asked)
-        rows = await self.database.execute_fetchall(query, parameters)
-        return [codec.decode(record, Signal) for (record,) in rows]
+        return [record for (record,) in await self.database.execute_fetchall(query, parameters)]
 
     async def trades(self, since: datetime | None) -> list[Trade]:
         """What was entered and has ended since then, in the order in which it did."""

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from services.predictor.domain.exposure import Holding, capital_cents, exposure_report
 from services.predictor.domain.profit import Trade, profit_report
+from shared.contracts import codec
 from shared.contracts.configuration import Configuration
 from shared.contracts.errors import NotFound, Unavailable
 from shared.contracts.requests import (
@@ -14,7 +15,7 @@ from shared.contracts.requests import (
     RejectionsRequest,
     SignalsRequest,
 )
-from shared.contracts.trading import ExposureReport, ProfitReport, Rejection, Signal
+from shared.contracts.trading import ExposureReport, ProfitReport
 from shared.runtime.clock import Clock
 
 #: Less than askers wait for an answer.
@@ -28,16 +29,16 @@ class Known(Protocol):
 
 
 class Signals(Known, Protocol):
-    async def signals(self, asked: SignalsRequest) -> list[Signal]:
-        """Newest first."""
+    async def signals(self, asked: SignalsRequest) -> list[bytes]:
+        """Newest first, encoded."""
 
     async def trades(self, since: datetime | None) -> list[Trade]:
         """Those that ended since then, oldest first."""
 
 
 class Rejections(Known, Protocol):
-    async def rejected(self, asked: RejectionsRequest, now: datetime) -> list[Rejection]:
-        """Newest first."""
+    async def rejected(self, asked: RejectionsRequest, now: datetime) -> list[bytes]:
+        """Newest first, encoded."""
 
 
 class Holdings(Known, Protocol):
@@ -48,7 +49,8 @@ class Holdings(Known, Protocol):
 
 class Books:
     """Until everything that was told before is known, an answer would be wrong: each method waits a
-    little for that, and then raises Unavailable.
+    little for that, and then raises Unavailable. Lists are answered as they were stored, because to
+    read a thousand messages only to write them again would keep the loop from everyone else.
     """
 
     def __init__(
@@ -68,19 +70,24 @@ class Books:
     def on_configuration(self, configuration: Configuration) -> None:
         self._configuration = configuration
 
-    async def signals(self, asked: SignalsRequest) -> list[Signal]:
-        """Raises NotFound: there is none with the asked id."""
+    async def signals(self, asked: SignalsRequest) -> bytes:
+        """A list of signals.
+
+        Raises:
+            NotFound: there is none with the asked id.
+        """
         await _known(self._signals)
         found = await self._signals.signals(asked)
         if asked.id is not None and not found:
             raise NotFound(
                 f"there is no signal {asked.id}: `evertrain signals` lists what there is"
             )
-        return found
+        return codec.encoded_list(found)
 
-    async def rejected(self, asked: RejectionsRequest) -> list[Rejection]:
+    async def rejected(self, asked: RejectionsRequest) -> bytes:
+        """A list of rejections."""
         await _known(self._rejections)
-        return await self._rejections.rejected(asked, self._clock())
+        return codec.encoded_list(await self._rejections.rejected(asked, self._clock()))
 
     async def pnl(self, asked: ProfitRequest) -> ProfitReport:
         await _known(self._signals, self._ledger)

@@ -31,6 +31,7 @@ TINY = Plan(
     messages=5,
     cold=2,
     lease_ttl_s=1,
+    rejections=1000,
     true_symbols=2,
     true_rows=500,
     signal_symbols=1,
@@ -43,7 +44,7 @@ TINY = Plan(
 
 @pytest.mark.parametrize(
     "topic",
-    ["features", "job", "truth", "pool", "serving", "bus", "gateway.http", "gateway.lag"],
+    ["features", "job", "truth", "pool", "serving", "bus", "books", "gateway.http", "gateway.lag"],
 )
 def test_a_benchmark_reports_finite_numbers(topic: str) -> None:
     section: Section = importlib.import_module(f"tests.benchmarks.{topic}").measure(TINY)

@@ -7,6 +7,7 @@ import pytest
 from services.predictor.domain.exposure import Holding
 from services.predictor.domain.profit import Trade
 from services.predictor.handlers.books import Books
+from shared.contracts import codec
 from shared.contracts.configuration import Configuration
 from shared.contracts.errors import NotFound, Unavailable
 from shared.contracts.requests import (
@@ -15,7 +16,7 @@ from shared.contracts.requests import (
     RejectionsRequest,
     SignalsRequest,
 )
-from shared.contracts.trading import Rejection, Signal
+from shared.contracts.trading import Signal
 from shared.runtime.clock import to_ms
 from shared.runtime.tasks import alongside
 from shared.trading.settlement import Value
@@ -36,8 +37,8 @@ class FakeSignals:
     ended: list[Trade] = field(default_factory=list)
     complete: asyncio.Event = field(default_factory=complete)
 
-    async def signals(self, asked: SignalsRequest) -> list[Signal]:
-        return [one for one in self.stored if asked.id in (None, one.id)]
+    async def signals(self, asked: SignalsRequest) -> list[bytes]:
+        return [codec.encode(one) for one in self.stored if asked.id in (None, one.id)]
 
     async def trades(self, since: datetime | None) -> list[Trade]:
         return [one for one in self.ended if since is None or one.ended_ms >= to_ms(since)]
@@ -47,7 +48,7 @@ class FakeSignals:
 class FakeRejections:
     complete: asyncio.Event = field(default_factory=complete)
 
-    async def rejected(self, asked: RejectionsRequest, now: datetime) -> list[Rejection]:
+    async def rejected(self, asked: RejectionsRequest, now: datetime) -> list[bytes]:
         return []
 
 
@@ -81,13 +82,14 @@ def ended(profit: int, days_ago: int) -> Trade:
 
 async def test_a_signal_that_nobody_knows_is_not_found(office: Office) -> None:
     office.signals.stored = [signal()]
-    assert await office.books.signals(SignalsRequest(id=signal().id)) == [signal()]
+    found = await office.books.signals(SignalsRequest(id=signal().id))
+    assert codec.decode(found, list[Signal]) == [signal()]
     with pytest.raises(NotFound, match="there is no signal other"):
         await office.books.signals(SignalsRequest(id="other"))
 
 
 async def test_no_signals_at_all_is_an_empty_list(office: Office) -> None:
-    assert await office.books.signals(SignalsRequest()) == []
+    assert await office.books.signals(SignalsRequest()) == b"[]"
 
 
 async def test_profit_may_be_limited_to_the_last_days(office: Office) -> None:
