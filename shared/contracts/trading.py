@@ -164,7 +164,8 @@ class Signal:
     It was decided at the close of the candle at `candle_at`; `entry` is that close, and it is
     entered at the open of the next one. `net_profit_pct` is what reaching the take-profit would
     give, after fees and slippage, each of which is paid on the way in and on the way out.
-    `stake_cents` is the margin; the position is `leverage` times as large.
+    `stake_cents` is the margin; the position is `leverage` times as large. The `id` is the symbol's
+    token and the candle, with a dot between them: a candle gives one signal at most.
     """
 
     id: str
@@ -200,7 +201,8 @@ class Signal:
 class Rejection:
     """Why a prediction did not become a signal: `reason` is the first filter that it did not pass.
 
-    One per symbol, candle, model version and reason.
+    One per symbol, candle, model version and reason, of which the `id` is made. All filters are
+    told; `metadata` is what they were applied to, as far as it was known.
     """
 
     id: str
