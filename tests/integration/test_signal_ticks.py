@@ -20,6 +20,7 @@ from shared.contracts.configuration import Configured
 from shared.contracts.events import SignalOpened, SignalRejected
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
+from shared.contracts.trading import EvolvedParameters, SignalParameters
 from shared.market.candles import Candle, unpack
 from shared.market.store import CandleStore
 from shared.model.artifact import encode
@@ -61,8 +62,8 @@ class Market:
 
     async def begins(self) -> None:
         config = Bucket(self._connection, subjects.CONFIG)
-        await config.put(subjects.CONFIGURATION, codec.encode(RULES))
         await config.put(subjects.UNIVERSE, codec.encode(universe(*SYMBOLS)))
+        await self.rules(RULES)
         async with asyncio.TaskGroup() as group:
             for symbol in SYMBOLS:
                 group.create_task(self._begins(symbol))
@@ -74,6 +75,15 @@ class Market:
         live = replace(record(symbol=symbol, sha256=sha256), scores=(score(1), score(3)))
         await Bucket(self._connection, subjects.MODELS).put(symbol.token, codec.encode(live))
         await self.moves(symbol, CANDLES[:FIRST])
+
+    async def rules(self, configured: Configured) -> None:
+        config = Bucket(self._connection, subjects.CONFIG)
+        await config.put(subjects.CONFIGURATION, codec.encode(configured))
+
+    async def evolves(self, symbol: Symbol, parameters: SignalParameters) -> None:
+        evolved = EvolvedParameters(symbol=symbol, parameters=parameters, token=1, epoch="epoch")
+        bucket = Bucket(self._connection, subjects.PARAMETERS)
+        await bucket.put(symbol.token, codec.encode(evolved))
 
     async def moves(self, symbol: Symbol, candles: list[Candle]) -> None:
         await self._candles.append(symbol, Timeframe.M15, candles)
@@ -176,3 +186,29 @@ async def test_two_predictors_that_share_the_ticks_decide_once_on_each_symbol(
     await nothing_is_lost_or_doubled(market)
     # And once more on each that was opened, at a later tick.
     assert len(await market.told()) == len(SYMBOLS) + ROOM
+
+
+async def test_what_is_configured_and_what_has_evolved_hold_from_the_next_tick(
+    market: Market,
+) -> None:
+    await market.rules(replace(RULES, min_accuracy_target=1.0))
+    stubborn = SYMBOLS[0]
+
+    async def the_change_is_heard() -> bool:
+        await market.ticks()
+        await eventually(market.tick_is_done, within=40)
+        return len(await market.open()) == ROOM
+
+    async with market.predictor():
+        await market.ticks()
+        await eventually(market.tick_is_done, within=40)
+        facts = [fact for fact in await market.told() if isinstance(fact, SignalRejected)]
+        assert {fact.rejection.reason for fact in facts} == {"accuracy"}
+        await market.evolves(stubborn, SignalParameters(min_confidence=1.0))
+        await market.rules(RULES)
+        await eventually(the_change_is_heard, within=40)
+    facts = [fact for fact in await market.told() if isinstance(fact, SignalRejected)]
+    assert [fact.rejection.reason for fact in facts if fact.symbol == stubborn] == [
+        "accuracy",
+        "confidence",
+    ]

