@@ -13,6 +13,7 @@ from services.scheduler.adapters.audience import Audience
 from services.scheduler.adapters.decisions import StoredRecord
 from services.scheduler.adapters.ledger import MissedTicks, TickLedger
 from services.scheduler.adapters.outlet import CandleTicks, TrainingRequests
+from services.scheduler.adapters.parameters import StoredParameters
 from services.scheduler.adapters.predictions import Predictors
 from services.scheduler.adapters.progress import ProgressMirror
 from services.scheduler.adapters.registry import RegistryMirror
@@ -121,6 +122,7 @@ async def main(env: Environment) -> None:
         control = Automation(
             decisions=decisions,
             configurations=configurations,
+            parameters=StoredParameters(connection),
             requests=requests,
             runs=view,
             cancelling=cancellation,

@@ -27,6 +27,7 @@ from shared.contracts.requests import (
     TrainRequest,
 )
 from shared.contracts.terms import Mode, Source, Status, Timeframe
+from shared.contracts.trading import EvolvedParameters
 from shared.runtime.backoff import backoff
 from shared.runtime.clock import Clock
 
@@ -50,6 +51,11 @@ class Configurations(Protocol):
         """Raises Conflict: someone else wrote in between."""
 
     async def history(self) -> list[Configured]: ...
+
+
+class Parameters(Protocol):
+    async def evolved(self) -> list[EvolvedParameters]:
+        """What the signals of each symbol follow. May raise Unavailable."""
 
 
 class Requests(Protocol):
@@ -80,6 +86,7 @@ class Automation:
         *,
         decisions: Decisions,
         configurations: Configurations,
+        parameters: Parameters,
         requests: Requests,
         runs: Runs,
         cancelling: Cancelling,
@@ -87,6 +94,7 @@ class Automation:
     ) -> None:
         self._decisions = decisions
         self._configurations = configurations
+        self._parameters = parameters
         self._requests = requests
         self._runs = runs
         self._cancelling = cancelling
@@ -139,7 +147,7 @@ class Automation:
     async def report(self, asked: ConfigurationRequest) -> ConfigurationReport:
         revisions = await self._configurations.history()
         newest = revisions[-1] if revisions else self._decisions.configured
-        return report(newest, revisions)
+        return report(newest, revisions, await self._parameters.evolved())
 
     async def configure(self, asked: ConfigureRequest) -> ConfigurationReport:
         """Change the settings that are named.

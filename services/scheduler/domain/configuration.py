@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -35,6 +35,10 @@ from shared.contracts.errors import InvalidSetting
 from shared.contracts.subjects import SIGNAL_TICK
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode
+from shared.contracts.trading import EvolvedParameters
+
+#: An answer holds 1 MB, and an attempt takes 0.8 KB of it.
+_MOST_ATTEMPTS: Final = 800
 
 ConfigurationT = TypeVar("ConfigurationT", bound=Configuration)
 
@@ -110,9 +114,16 @@ def beginning(first: Configuration, now: datetime) -> Configured:
     )
 
 
-def report(newest: Configured, revisions: Sequence[Configured]) -> ConfigurationReport:
+def report(
+    newest: Configured,
+    revisions: Sequence[Configured],
+    evolved: Sequence[EvolvedParameters] = (),
+) -> ConfigurationReport:
+    """Of the attempts for each symbol's parameters, the newest, as many as an answer holds."""
     fields = {field.name: getattr(newest, field.name) for field in dataclasses.fields(newest)}
-    return ConfigurationReport(**fields, history=history(revisions))
+    share = _MOST_ATTEMPTS // max(len(evolved), 1)
+    evolution = tuple(replace(each, history=each.history[:share]) for each in evolved)
+    return ConfigurationReport(**fields, history=history(revisions), evolution=evolution)
 
 
 def differences(old: Configuration, new: Configuration) -> tuple[SettingChange, ...]:

@@ -25,7 +25,9 @@ from shared.contracts.requests import (
 )
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Source, Status, Timeframe
+from shared.contracts.trading import EvolvedParameters
 from shared.runtime.tasks import alongside
+from tests.support.attempts import BETTER, attempt
 from tests.support.coordination import BEGIN, run_record, symbols
 from tests.support.decisions import MemoryRecord
 
@@ -40,6 +42,7 @@ class House:
         self.stored.put(beginning(configuration, BEGIN))
         self.decisions = Decisions(universe=UNIVERSE, configured=self.stored.newest)
         self.requests: list[tuple[Mode, TrainRequest]] = []
+        self.parameters: list[EvolvedParameters] = []
         self.runs: list[RunRecord] = []
         self.cancelled = 0
         #: Whether NATS takes requests.
@@ -47,6 +50,7 @@ class House:
         self.control = Automation(
             decisions=self.decisions,
             configurations=self.stored,
+            parameters=self,
             requests=self,
             runs=self,
             cancelling=self,
@@ -57,6 +61,9 @@ class House:
         if not self.answers:
             raise Unavailable("NATS does not answer")
         self.requests.append((mode, request))
+
+    async def evolved(self) -> list[EvolvedParameters]:
+        return self.parameters
 
     async def unfinished(self) -> list[RunRecord]:
         return self.runs
@@ -264,6 +271,18 @@ async def test_a_limit_to_a_symbol_that_has_left_does_not_block_other_changes() 
 async def test_a_report_needs_no_change() -> None:
     report = await House().control.report(ConfigurationRequest())
     assert (report.revision, report.changed_by) == (1, "settings")
+
+
+async def test_a_report_shows_what_signals_follow_and_how_that_came_to_be() -> None:
+    house = House()
+    (symbol,) = symbols(1)
+    made = attempt("full-1")
+    house.parameters = [
+        EvolvedParameters(symbol=symbol, parameters=BETTER, token=1, epoch="one", history=(made,))
+    ]
+    report = await house.control.report(ConfigurationRequest())
+    (shown,) = report.evolution
+    assert (shown.symbol, shown.parameters, shown.history) == (symbol, BETTER, (made,))
 
 
 async def test_the_first_scheduler_stores_what_the_environment_says() -> None:

@@ -27,6 +27,8 @@ from shared.contracts.configuration import (
 )
 from shared.contracts.errors import InvalidSetting, InvalidSymbol
 from shared.contracts.symbols import Symbol
+from shared.contracts.trading import EvolvedParameters, SignalParameters
+from tests.support.attempts import attempt
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 DEFAULT = Configuration()
@@ -157,6 +159,23 @@ def test_the_history_says_what_each_revision_changed_newest_first() -> None:
 def test_a_revision_that_changed_nothing_is_no_history() -> None:
     first = beginning(DEFAULT, AT)
     assert history([first, revised(first)]) == ()
+
+
+@pytest.mark.parametrize("symbols", [40, 545, 4000])
+def test_the_parameters_of_a_whole_universe_fit_in_one_answer(symbols: int) -> None:
+    long_note = replace(attempt("full-20261121T020000Z", adopted=False), note="x" * 150)
+    first = beginning(DEFAULT, AT)
+    each = EvolvedParameters(
+        symbol=Symbol("BTC/USDT"),
+        parameters=SignalParameters(),
+        token=4711,
+        epoch="1763690000",
+        history=(long_note,) * 20,
+    )
+    shown = report(first, [first], [each] * symbols)
+    assert len(codec.encode(shown)) < 1_000_000
+    kept = min(800 // symbols, 20)
+    assert [len(evolved.history) for evolved in shown.evolution] == [kept] * symbols
 
 
 def test_a_report_is_the_configuration_in_force_and_its_history() -> None:

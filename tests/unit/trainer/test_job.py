@@ -113,6 +113,11 @@ class SilentAtTheEnd(RecordingOutlet):
         await super().emit(fact)
 
 
+class Unwritable(MemoryBucket):
+    async def create(self, key: str, value: bytes) -> int:
+        raise Unavailable("NATS does not answer")
+
+
 async def test_a_job_ends_with_a_live_model() -> None:
     house = House()
     await house.take()
@@ -512,3 +517,17 @@ async def test_a_job_whose_worker_died_before_its_end_adopts_once() -> None:
     assert stored.parameters == BETTER
     assert [known.run_id for known in stored.history] == ["full-1"]
     assert house.job.status is Status.SUCCEEDED
+
+
+async def test_what_a_dead_worker_did_not_note_is_noted_by_the_next() -> None:
+    house = House()
+    house.pool.outcome = replace(fit_result(), search=parameter_search())
+    noted, house.parameters = house.parameters, FencedParameters(Unwritable())
+    with pytest.raises(Unavailable):
+        await house.take()
+    assert house.registry.live
+    house.parameters = noted
+    await house.take(attempt=2, name="trainer-b")
+    stored = await house.stored_parameters()
+    assert stored.history[0].model_version == house.registry.live[SYMBOL].version
+    assert len(stored.history) == 1
