@@ -16,6 +16,7 @@ from services.trainer.adapters.registry import KvRegistry
 from services.trainer.adapters.runbook import KvRunBook
 from services.trainer.adapters.strays import refuse_strays
 from services.trainer.cleanup import Cleanup
+from services.trainer.drift import DriftGauge
 from services.trainer.foreman import Foreman
 from services.trainer.job import Worker
 from services.trainer.rollback import Rollbacks
@@ -31,7 +32,7 @@ from shared.bus.publisher import Publisher
 from shared.bus.rpc import Endpoint
 from shared.bus.survey import Reporter
 from shared.contracts import subjects
-from shared.contracts.requests import CleanupRequest, RollbackRequest
+from shared.contracts.requests import CleanupRequest, MeasureDriftRequest, RollbackRequest
 from shared.market.store import CandleStore
 from shared.runtime.clock import utc_now
 from shared.runtime.lease import LeasePolicy
@@ -51,6 +52,7 @@ async def main(env: Environment) -> None:
         leases = await JetStreamLeases.open(connection)
         publisher = Publisher(connection)
         outlet = BusOutlet(connection, publisher)
+        candles = CandleStore(Bucket(connection, subjects.CANDLES))
         registry, book = KvRegistry(connection), KvRunBook(connection)
         peers = LiveSlopes(connection)
         pool = await stack.enter_async_context(
@@ -73,7 +75,7 @@ async def main(env: Environment) -> None:
             name=reporter.instance,
             deadline_s=settings.deadline_s,
             book=book,
-            candles=CandleStore(Bucket(connection, subjects.CANDLES)),
+            candles=candles,
             pool=pool,
             registry=registry,
             parameters=FencedParameters(Bucket(connection, subjects.PARAMETERS)),
@@ -99,8 +101,10 @@ async def main(env: Environment) -> None:
             retention=settings.retention,
             clock=utc_now,
         )
+        gauge = DriftGauge(registry=registry, candles=candles, pool=pool, clock=utc_now)
         endpoints = (
             Endpoint(name="rollback", request=RollbackRequest, handler=rollbacks.roll_back),
+            Endpoint(name="drift", request=MeasureDriftRequest, handler=gauge.measure),
             Endpoint(name="cleanup", request=CleanupRequest, handler=cleanup.clean_up),
         )
 

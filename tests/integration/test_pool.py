@@ -7,17 +7,21 @@ import sys
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import psutil
 import pytest
 
 from services.trainer.adapters.pool import TrainingPool
+from services.trainer.domain.drift import measure
 from services.trainer.domain.failures import Crashed, DeadlineExceeded, OutOfMemory, Unsound
-from services.trainer.domain.jobs import FitResult, Inputs
+from services.trainer.domain.jobs import DriftJob, FitResult, Inputs
 from shared.contracts.errors import AppError, InvalidSymbol, NotEnoughHistory, TrainingFailed
+from shared.contracts.symbols import Symbol
 from shared.model.artifact import decode
+from shared.runtime.tasks import alongside
 from tests.support.jobs import daily_job, job_for
-from tests.support.markets import random_walk
+from tests.support.markets import clustered, random_walk
 from tests.support.misbehaving import result
 from tests.support.trainer_to_be_killed import ENTRY
 
@@ -316,3 +320,26 @@ async def test_a_pool_that_has_nothing_to_do_gives_its_memory_back(pool: Trainin
     assert (await _run(pool, "GOOD")).artifact
     stop.set()
     await resting
+
+
+async def test_a_look_for_drift_waits_for_no_training_and_keeps_none_waiting() -> None:
+    candles = clustered(1400)
+    drift = DriftJob(
+        symbol=Symbol("BTC/USDT"),
+        model_version="v1",
+        rows=1000,
+        candle_at_ms=int(candles["at"][-101]),
+        longest_horizon=30,
+    )
+    inputs = Inputs(candles=candles.tobytes())
+    async with TrainingPool(1, memory_mb=300, entry=ENTRY) as pool:
+
+        async def train() -> None:
+            await _run(pool, "HANG", deadline_s=120)
+
+        async with alongside(train(), name="training"), asyncio.timeout(60):
+            seen = await pool.measure(drift, inputs, deadline_s=60)
+            with pytest.raises(NotEnoughHistory, match="0 candles of BTC/USDT"):
+                late = replace(drift, candle_at_ms=int(candles["at"][-1]))
+                await pool.measure(late, inputs, deadline_s=60)
+    assert seen == measure(drift, inputs)

@@ -1,10 +1,10 @@
 """The process that training children are forked from: everything imported, nothing begun.
 
 `python -m services.trainer.adapters.forkserver FD ENTRY MEMORY_MB`, started by `pool`, which holds
-the other end of the socket FD. The server says `W` when it is warm. Each byte that it then receives
-comes with two sockets: one that the child is to serve, one on which the server states the child's
-process id and, at its end, its wait status. When the socket is closed, as it is however the trainer
-dies, the server kills its children and ends.
+the other end of the socket FD. ENTRY is what trains. The server says `W` when it is warm. Each byte
+that it then receives comes with two sockets: one that the child is to serve, one on which the
+server states the child's process id and, at its end, its wait status. When the socket is closed, as
+it is however the trainer dies, the server kills its children and ends.
 
 Not `multiprocessing`: that would import the trainer's main module into every child, pickle, and
 keep one more process; here a child costs a fork. The server has one thread, always; without that
@@ -34,11 +34,13 @@ from typing import Final, NoReturn
 from services.trainer.adapters import frames
 from services.trainer.adapters.frames import Kind
 from services.trainer.domain.failures import Crashed, OutOfMemory
-from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
+from services.trainer.domain.jobs import DriftJob, FitJob, FitResult, Inputs, Progress
 from shared.contracts.errors import AppError
+from shared.contracts.quality import DriftMeasurement
 from shared.runtime.process import die_with_parent
 
 Entry = Callable[[FitJob, Inputs, Progress], FitResult]
+Measure = Callable[[DriftJob, Inputs], DriftMeasurement]
 Prepare = Callable[[], None]
 
 WARM: Final = b"W"
@@ -46,6 +48,10 @@ FORK: Final = b"F"
 
 #: A process id, or a wait status.
 NUMBER: Final = struct.Struct("<i")
+
+#: What looks for drift. Imported by name, as ENTRY is: the trainer reads this module too, and keeps
+#: numpy out of its own process.
+_DRIFT: Final = "services.trainer.domain.drift"
 
 #: What the libraries say when they are refused memory.
 _REFUSALS: Final = ("bad_alloc", "bad allocation", "cannot allocate memory", "out of memory")
@@ -58,6 +64,7 @@ def main(fd: int, entry: str, memory_mb: int) -> None:
     module = importlib.import_module(path)
     function: Entry = getattr(module, name)
     prepare: Prepare = getattr(module, "prepare", lambda: None)
+    importlib.import_module(_DRIFT)
     gc.collect()
     gc.freeze()
     # Not before the imports: beside busy processes these would take minutes instead of a second.
@@ -156,24 +163,29 @@ def _work(connection: socket.socket, entry: Entry, prepare: Prepare, memory_mb: 
     code = 1
     try:
         prepare()
-        job = frames.decode_job(frames.receive(connection, Kind.JOB))
-        inputs = frames.decode_inputs(frames.receive(connection, Kind.INPUTS))
-        connection.sendall(_answer(connection, entry, memory_mb, job, inputs))
+        kind, job = frames.receive(connection, Kind.JOB, Kind.DRIFT)
+        _, payload = frames.receive(connection, Kind.INPUTS)
+        inputs = frames.decode_inputs(payload)
+
+        def work() -> bytes:
+            if kind is Kind.DRIFT:
+                measure: Measure = importlib.import_module(_DRIFT).measure
+                return frames.encode_measurement(measure(frames.decode_drift_job(job), inputs))
+            return frames.encode_result(entry(frames.decode_job(job), inputs, progress))
+
+        def progress(stage: str, done: float) -> None:
+            connection.sendall(frames.frame(Kind.PROGRESS, frames.encode_progress(stage, done)))
+
+        connection.sendall(_answer(work, memory_mb))
         code = 0
     finally:
         os._exit(code)
 
 
-def _answer(
-    connection: socket.socket, entry: Entry, memory_mb: int, job: FitJob, inputs: Inputs
-) -> bytes:
-    def progress(stage: str, done: float) -> None:
-        connection.sendall(frames.frame(Kind.PROGRESS, frames.encode_progress(stage, done)))
-
+def _answer(work: Callable[[], bytes], memory_mb: int) -> bytes:
     _cap_memory(memory_mb)
     try:
-        result = entry(job, inputs, progress)
-        return frames.frame(Kind.RESULT, frames.encode_result(result))
+        return frames.frame(Kind.RESULT, work())
     except Exception as exc:  # noqa: BLE001, the outcome of the job, whatever it is
         _uncap_memory()
         return frames.frame(Kind.ERROR, frames.encode_error(_outcome(exc, memory_mb)))

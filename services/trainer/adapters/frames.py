@@ -1,8 +1,9 @@
 """What a trainer and its training child say to each other: frames over a socket, no pickle.
 
 A frame is its kind (1 byte), the length of its payload (4 bytes, little-endian) and the payload.
-The trainer sends JOB and INPUTS; the child answers with any number of PROGRESS and one RESULT or
-ERROR. The child is not trusted: everything it says is bounded and checked.
+The trainer sends JOB (a model to train) or DRIFT (a market to look at), and INPUTS; the child
+answers with any number of PROGRESS and one RESULT or ERROR. The child is not trusted: everything it
+says is bounded and checked.
 """
 
 import json
@@ -13,9 +14,10 @@ from dataclasses import asdict, fields
 from enum import IntEnum
 from typing import Any, Final
 
-from services.trainer.domain.jobs import FitJob, FitResult, Inputs
+from services.trainer.domain.jobs import DriftJob, FitJob, FitResult, Inputs
 from services.trainer.domain.slopes import Slope
 from shared.contracts.errors import AppError
+from shared.contracts.quality import DriftMeasurement, FeatureDrift, Reliability
 from shared.contracts.records import Score, TrainingPlan, Verdict
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Mode, Timeframe
@@ -37,6 +39,7 @@ class Kind(IntEnum):
     PROGRESS = 3
     RESULT = 4
     ERROR = 5
+    DRIFT = 6
 
 
 _KINDS: Final = frozenset(Kind)
@@ -50,17 +53,19 @@ def frame(kind: Kind, payload: bytes) -> bytes:
     return _HEAD.pack(kind, len(payload)) + payload
 
 
-def receive(connection: socket.socket, kind: Kind) -> bytes:
-    """The payload of the next frame, which must be of that kind.
+def receive(connection: socket.socket, *due: Kind) -> tuple[Kind, bytes]:
+    """The next frame, which must be of one of these kinds.
 
     Raises:
         EOFError: the other side is gone.
         Garbled: a frame of another kind.
     """
     found, length = _HEAD.unpack(_exactly(connection, _HEAD.size))
-    if found != kind:
-        raise Garbled(f"a frame of kind {found} where {kind.name} was due")
-    return _exactly(connection, length)
+    if found not in due:
+        raise Garbled(
+            f"a frame of kind {found} where {' or '.join(kind.name for kind in due)} was due"
+        )
+    return Kind(found), _exactly(connection, length)
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
@@ -108,6 +113,15 @@ def decode_job(payload: bytes) -> FitJob:
 
 def _plan(said: dict[str, Any]) -> TrainingPlan:
     return TrainingPlan(**said | {"terms": TradingTerms(**said["terms"])})
+
+
+def encode_drift_job(job: DriftJob) -> bytes:
+    return _json(asdict(job))
+
+
+def decode_drift_job(payload: bytes) -> DriftJob:
+    said = json.loads(payload)
+    return DriftJob(**said | {"symbol": Symbol(said["symbol"])})
 
 
 def encode_inputs(inputs: Inputs) -> bytes:
@@ -193,7 +207,13 @@ def _count(said: object) -> int:
 
 def _score(said: dict[str, Any]) -> Score:
     interval = said["roc_auc_interval"]
-    return Score(**said | {"roc_auc_interval": interval and tuple(map(float, interval))})
+    return Score(
+        **said
+        | {
+            "roc_auc_interval": interval and tuple(map(float, interval)),
+            "reliability": tuple(Reliability(**each) for each in said["reliability"]),
+        }
+    )
 
 
 def _verdict(said: dict[str, Any] | None) -> Verdict | None:
@@ -207,6 +227,36 @@ def _search(said: dict[str, Any] | None) -> ParameterSearch | None:
     results = {name: Backtest(**said[name]) for name in ("before_result", "after_result")}
     note = {"note": str(said["note"])[:_LONGEST_NOTE]}
     return ParameterSearch(**said | parameters | results | note)
+
+
+def encode_measurement(measurement: DriftMeasurement) -> bytes:
+    return _json(asdict(measurement))
+
+
+def decode_measurement(payload: bytes) -> DriftMeasurement:
+    """Raises: Garbled."""
+    try:
+        said = json.loads(payload)
+        return DriftMeasurement(
+            symbol=Symbol(said["symbol"]),
+            model_version=str(said["model_version"]),
+            reference_rows=int(said["reference_rows"]),
+            recent_rows=int(said["recent_rows"]),
+            p_value=float(said["p_value"]),
+            features=tuple(map(_feature_drift, said["features"])),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError) as exc:
+        raise Garbled(f"measurement: {exc!r}") from exc
+
+
+def _feature_drift(said: dict[str, Any]) -> FeatureDrift:
+    return FeatureDrift(
+        feature=str(said["feature"])[:40],
+        psi=float(said["psi"]),
+        psi_threshold=float(said["psi_threshold"]),
+        ks=float(said["ks"]),
+        p_value=float(said["p_value"]),
+    )
 
 
 def encode_error(error: AppError) -> bytes:

@@ -8,19 +8,23 @@ import socket
 import sys
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Generic, Self, TypeVar
 
 from services.trainer.adapters import frames
 from services.trainer.adapters.forkserver import FORK, NUMBER, WARM
 from services.trainer.adapters.frames import Garbled, Kind
 from services.trainer.domain.failures import Crashed, DeadlineExceeded
-from services.trainer.domain.jobs import FitJob, FitResult, Inputs, Progress
+from services.trainer.domain.jobs import DriftJob, FitJob, FitResult, Inputs, Progress
 from shared.contracts.errors import TrainingFailed
+from shared.contracts.quality import DriftMeasurement
 from shared.runtime.tasks import stopped_within
+
+T = TypeVar("T")
 
 _FIT: Final = "services.trainer.fit:fit"
 
@@ -38,6 +42,15 @@ _ONE_THREAD: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Task(Generic[T]):
+    """What a child is told to do, and how its answer is read. `answer` raises Garbled."""
+
+    kind: Kind
+    order: bytes
+    answer: Callable[[bytes], T]
+
+
 class TrainingPool:
     """At most `processes` jobs at once, each in a child with `memory_mb` of its own.
 
@@ -48,6 +61,7 @@ class TrainingPool:
 
     def __init__(self, processes: int, *, memory_mb: int, entry: str = _FIT) -> None:
         self._slots = asyncio.Semaphore(processes)
+        self._looking = asyncio.Lock()
         self._starting = asyncio.Lock()
         self._memory_mb = memory_mb
         self._entry = entry
@@ -80,15 +94,36 @@ class TrainingPool:
             TrainingFailed: `Crashed`, `DeadlineExceeded`, `OutOfMemory` or `Unsound`.
             AppError: what the training itself raised, such as `NotEnoughHistory`.
         """
-        async with self._slots, self._working():
+        task = _Task(Kind.JOB, frames.encode_job(job), frames.decode_result)
+        async with self._slots:
+            return await self._done(task, inputs, deadline_s, on_progress)
+
+    async def measure(
+        self, job: DriftJob, inputs: Inputs, *, deadline_s: float
+    ) -> DriftMeasurement:
+        """Look for drift in a child process. One at a time, beside those that train: neither waits
+        for the other, and a look takes a fraction of the time and memory of a training.
+
+        Raises:
+            TrainingFailed: as in `run`.
+            AppError: what the look itself raised, such as `NotEnoughHistory`.
+        """
+        task = _Task(Kind.DRIFT, frames.encode_drift_job(job), frames.decode_measurement)
+        async with self._looking:
+            return await self._done(task, inputs, deadline_s, lambda stage, done: None)
+
+    async def _done(
+        self, task: "_Task[T]", inputs: Inputs, deadline_s: float, on_progress: Progress
+    ) -> T:
+        async with self._working():
             server = await self._fork_server()
             async with server.child() as child:
                 try:
                     async with asyncio.timeout(deadline_s):
-                        return await child.train(job, inputs, on_progress)
+                        return await child.do(task, inputs, on_progress)
                 except TimeoutError as exc:
                     raise DeadlineExceeded(
-                        f"the training took longer than {deadline_s:g} s and was ended"
+                        f"the training process took longer than {deadline_s:g} s and was ended"
                     ) from exc
 
     def pids(self) -> list[int]:
@@ -247,30 +282,30 @@ class _Child:
         self.pid: int | None = None
         self._status: int | None = None
 
-    async def train(self, job: FitJob, inputs: Inputs, on_progress: Progress) -> FitResult:
-        """Hand the job over and hear the child out.
+    async def do(self, task: "_Task[T]", inputs: Inputs, on_progress: Progress) -> T:
+        """Hand the task over and hear the child out.
 
         Raises:
             AppError: what the child raised, or `Crashed` if it ended otherwise.
         """
         self.pid = await self._number()
-        self._writer.write(frames.frame(Kind.JOB, frames.encode_job(job)))
+        self._writer.write(frames.frame(task.kind, task.order))
         self._writer.write(frames.frame(Kind.INPUTS, frames.encode_inputs(inputs)))
         try:
-            return await self._hear(on_progress)
+            return task.answer(await self._hear(on_progress))
         except Garbled as exc:
             raise Crashed(f"the training process gave no proper answer: {exc}") from exc
         except (IncompleteReadError, ConnectionError) as exc:
             raise Crashed(f"the training process {await self._end()}") from exc
 
-    async def _hear(self, on_progress: Progress) -> FitResult:
+    async def _hear(self, on_progress: Progress) -> bytes:
         while True:
             kind, payload = await frames.read(self._reader)
             match kind:
                 case Kind.PROGRESS:
                     on_progress(*frames.decode_progress(payload))
                 case Kind.RESULT:
-                    return frames.decode_result(payload)
+                    return payload
                 case Kind.ERROR:
                     raise frames.decode_error(payload)
                 case _:

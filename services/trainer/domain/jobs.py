@@ -33,6 +33,20 @@ class FitJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriftJob:
+    """One symbol whose market is to be held against what its live model has learned: `rows` of it,
+    up to `longest_horizon` before the candle at `candle_at_ms`. For an update, these are its full
+    model's, and are read in that model's file.
+    """
+
+    symbol: Symbol
+    model_version: str
+    rows: int
+    candle_at_ms: int
+    longest_horizon: Horizon
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """The bytes that a job is given: packed candles, the artifact of the live model, and, for an
     update, the file of the full model that it starts from (see `natives`). Empty is what there is
