@@ -206,6 +206,7 @@ class FakeDisk:
 class Room:
     """A predictor among fakes. Its clock is the loop's, from START on."""
 
+    desks: Desks
     predictor: Predictor
     pregenerator: Pregenerator
     cache: Cache
@@ -241,6 +242,7 @@ async def running_predictor(
     )
     async with alongside(predictor.run(), name="predictor"):
         yield Room(
+            desks=desks,
             predictor=predictor,
             pregenerator=pregenerator,
             cache=cache,
