@@ -23,9 +23,11 @@ from tests.support.gateways import (
     gateway_on,
     model,
     prediction,
+    predictor_on,
     scheduler_on,
 )
 from tests.support.servers import NatsServer
+from tests.support.trading import closed_signal, open_signal, rejection
 
 BTC = SYMBOLS[0]
 pytestmark = pytest.mark.xdist_group("browser")
@@ -46,7 +48,11 @@ async def gateway(
     nats_server: NatsServer, connection: Connection, tmp_path: Path
 ) -> AsyncIterator[Gateway]:
     await Market(connection).open()
-    async with scheduler_on(connection), gateway_on(tmp_path, nats_server.url) as running:
+    async with (
+        scheduler_on(connection),
+        predictor_on(connection, (open_signal(BTC), closed_signal(SYMBOLS[1])), (rejection(BTC),)),
+        gateway_on(tmp_path, nats_server.url) as running,
+    ):
         yield running
 
 
@@ -89,6 +95,45 @@ async def test_progress_of_a_run_moves_the_bar(visit: Visit) -> None:
         await visit.market.progress("run-9", done)
         await expect(bar).to_have_js_property("value", done)
     await expect(visit.page.locator("#run")).to_contain_text("75 of 100 symbols")
+    assert visit.faults == []
+
+
+async def test_signals_are_shown_with_what_they_are_worth_now_and_what_they_brought(
+    visit: Visit,
+) -> None:
+    await expect(visit.page.locator("#tab-signals")).to_have_text("Signals 1")
+    await visit.page.locator("#tab-signals").click()
+    rows = visit.page.locator("#signals tr")
+    await expect(rows).to_have_count(2)
+    await expect(rows.nth(0)).to_contain_text("+7.89")
+    await expect(rows.nth(0)).to_contain_text("106,335.5 / 102,686.7")
+    await expect(rows.nth(1)).to_contain_text("take profit")
+    await expect(rows.nth(1)).to_contain_text("+59.20")
+    assert visit.faults == []
+
+
+async def test_a_rejection_is_shown_with_the_filter_that_stood_in_the_way(visit: Visit) -> None:
+    await visit.page.locator("#tab-rejected").click()
+    line = visit.page.locator("#rejected tr")
+    for text in ("confidence", "0.5125", "0.55", "net profit"):
+        await expect(line).to_contain_text(text)
+    assert visit.faults == []
+
+
+async def test_the_paper_ledger_is_shown_by_day_and_by_symbol(visit: Visit) -> None:
+    await expect(visit.page.locator("#tab-ledger")).to_contain_text("-1,226.67")
+    await visit.page.locator("#tab-ledger").click()
+    await expect(visit.page.locator("#ledger")).to_contain_text("3,500.00 of 200,000.00")
+    await expect(visit.page.locator("#days tr")).to_contain_text("2026-11-20")
+    await expect(visit.page.locator("#earners tr")).to_contain_text("45 %")
+    assert visit.faults == []
+
+
+async def test_what_became_of_a_symbol_s_predictions_and_its_drift_are_beside_its_chart(
+    visit: Visit,
+) -> None:
+    await expect(visit.page.locator("#served")).to_contain_text("no prediction of this model")
+    await expect(visit.page.locator("#served")).to_contain_text("driftfound")
     assert visit.faults == []
 
 

@@ -20,6 +20,7 @@ from shared.bus.rpc import Endpoint, serve
 from shared.contracts import codec, subjects
 from shared.contracts.errors import NotFound
 from shared.contracts.events import CandlesUpdated, RunProgressed, RunStarted
+from shared.contracts.quality import DriftFinding, DriftReport
 from shared.contracts.records import (
     CandleSummary,
     Coverage,
@@ -34,15 +35,22 @@ from shared.contracts.records import (
 )
 from shared.contracts.requests import (
     CandlesRequest,
+    DriftReportRequest,
+    ExposureRequest,
     JobsRequest,
+    ProfitRequest,
+    RejectionsRequest,
     RunsRequest,
+    SignalsRequest,
     TrainingStatusRequest,
 )
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import LEARNERS, Direction, Mode, Source, Timeframe
+from shared.contracts.trading import ExposureReport, ProfitReport, Rejection, Signal
 from shared.market.candles import Candle
 from shared.market.store import CandleStore
 from shared.runtime.clock import from_ms
+from tests.support.trading import EXPOSURE, PROFIT
 
 HORIZONS = (1, 7, 30)
 SYMBOLS = tuple(map(Symbol, ("BTC/USDT", "ETH/USDT", "THYAO.IS", "BRK-B")))
@@ -150,6 +158,7 @@ class Market:
         self._config = Bucket(connection, subjects.CONFIG)
         self._models = Bucket(connection, subjects.MODELS)
         self._predictions = Bucket(connection, subjects.PREDICTIONS)
+        self._signals = Bucket(connection, subjects.SIGNALS)
         self.publisher = Publisher(connection)
 
     async def open(self, *, candles: int = 120) -> None:
@@ -169,6 +178,9 @@ class Market:
 
     async def predict(self, made: Prediction) -> None:
         await self._predictions.put(made.symbol.token, codec.encode(made))
+
+    async def open_signal(self, signal: Signal) -> None:
+        await self._signals.put(subjects.open_signal(signal.symbol), codec.encode(signal))
 
     async def trade(self, symbol: Symbol, candle: Candle) -> None:
         """One more candle, and word of it."""
@@ -252,7 +264,27 @@ async def scheduler_on(
             success_rate=None,
         )
 
+    async def drift(request: DriftReportRequest) -> DriftReport:
+        finding = DriftFinding(
+            symbol=SYMBOLS[0],
+            model_version="v1",
+            drifted=True,
+            feature_p_value=0.00001,
+            outcome_p_value=None,
+            features=(),
+            note="its features have moved",
+        )
+        return DriftReport(
+            id="drift-1",
+            at=datetime.now(UTC),
+            symbols=4,
+            drifted=1,
+            false_alarms=0.05,
+            findings=(finding,),
+        )
+
     endpoints = (
+        Endpoint(name="drift", request=DriftReportRequest, handler=drift),
         Endpoint(name="runs", request=RunsRequest, handler=find),
         Endpoint(name="jobs", request=JobsRequest, handler=jobs),
         Endpoint(name="candles", request=CandlesRequest, handler=candles),
@@ -261,6 +293,37 @@ async def scheduler_on(
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(serve(connection, "scheduler", "1.0.0", endpoints, stop))
+        yield
+        stop.set()
+
+
+@asynccontextmanager
+async def predictor_on(
+    connection: Connection, signals: tuple[Signal, ...] = (), rejected: tuple[Rejection, ...] = ()
+) -> AsyncIterator[None]:
+    """Answers what a gateway asks the predictor about trading, for as long as the body runs."""
+
+    async def find(request: SignalsRequest) -> list[Signal]:
+        return [signal for signal in signals if request.id in (None, signal.id)]
+
+    async def reject(request: RejectionsRequest) -> list[Rejection]:
+        return list(rejected)
+
+    async def profit(request: ProfitRequest) -> ProfitReport:
+        return PROFIT
+
+    async def exposure(request: ExposureRequest) -> ExposureReport:
+        return EXPOSURE
+
+    endpoints = (
+        Endpoint(name="signals", request=SignalsRequest, handler=find),
+        Endpoint(name="rejected", request=RejectionsRequest, handler=reject),
+        Endpoint(name="pnl", request=ProfitRequest, handler=profit),
+        Endpoint(name="exposure", request=ExposureRequest, handler=exposure),
+    )
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve(connection, "predictor", "1.0.0", endpoints, stop))
         yield
         stop.set()
 

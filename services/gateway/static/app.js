@@ -7,6 +7,7 @@ import * as header from "./header.js";
 import { setSymbols, store, symbol } from "./store.js";
 import { Stream } from "./stream.js";
 import * as table from "./table.js";
+import * as trading from "./trading.js";
 import * as training from "./training.js";
 
 const REDRAW_MS = 300;
@@ -22,6 +23,7 @@ function hear(channel, kind, data, at) {
   else if (topic === "models") hearModels(kind, data, at);
   else if (topic === "system" && data) store.health = data;
   else if (topic === "training") hearTraining(kind, data);
+  else if (topic === "signals") loadTradingSoon();
 }
 
 function hearPrediction(prediction) {
@@ -36,10 +38,19 @@ function hearCandles(channel, tracked, kind, data) {
   if (kind === "snapshot") tracked.setCandles(data.candles);
   else if (data.added > 1) stream.ask([channel]); // several at once: the picture has a hole
   else tracked.addCandle(data.candle);
+  if (store.signals.some((signal) => signal.status === "open")) loadTradingSoon(); // they are worth something else now
 }
 
 function hearModels(kind, data, at) {
   if (data.type === "model.refused") return; // the live one stays
+  if (data.type === "drift.detected") {
+    store.drift.set(data.symbol, { drifted: true, note: data.note });
+    return;
+  }
+  if (data.type === "model.rolled_back") {
+    loadModel(data.symbol); // the event does not say how old it is
+    return;
+  }
   for (const model of kind === "snapshot" ? data : [data]) {
     const tracked = symbol(model.symbol);
     if (!tracked) continue;
@@ -92,6 +103,36 @@ function hearJobs(jobs) {
   }
 }
 
+let trade = null;
+function loadTradingSoon() {
+  trade ??= setTimeout(() => { trade = null; loadTrading(); }, 1000);
+}
+
+async function loadTrading() {
+  await quietly("/signals?limit=50", (signals) => { store.signals = signals; });
+  await quietly("/system/rejected-signals?hours=24&limit=50", (rejected) => { store.rejected = rejected; });
+  await quietly("/system/pnl", (profit) => { store.profit = profit; });
+  await quietly("/system/exposure", (exposure) => { store.exposure = exposure; });
+  trading.draw();
+}
+
+/** What the registry says of one symbol, and what became of its predictions. */
+async function loadModel(name) {
+  const tracked = symbol(name);
+  if (!tracked?.model) return;
+  await quietly(`/models/${encodeURIComponent(name)}`, (page) => {
+    tracked.model = { ...page, model_version: page.version };
+    tracked.served = page.served;
+    tracked.changed = true;
+  });
+}
+
+async function loadDrift() {
+  await quietly("/system/drift", (report) => {
+    store.drift = new Map(report.findings.map((finding) => [finding.symbol, finding]));
+  });
+}
+
 let loading = null;
 function loadSoon() {
   loading ??= setTimeout(() => { loading = null; loadTraining(); }, 1000);
@@ -127,7 +168,7 @@ async function loadSymbols() {
     if (before === universe.symbols.join()) return;
     table.build(select);
     const candles = universe.symbols.slice(0, CANDLE_CHANNELS).map((name) => `candles:${name}`);
-    stream.subscribe(["system", "training", "models", "predictions:*", ...candles]);
+    stream.subscribe(["system", "training", "models", "signals", "predictions:*", ...candles]);
   });
   setTimeout(loadSymbols, store.symbols.size ? 60000 : 1500);
 }
@@ -136,6 +177,7 @@ function select(name) {
   store.selected = name;
   stream.subscribe([`candles:${name}`]);
   dirty = true;
+  loadModel(name);
 }
 
 function drawMarket() {
@@ -148,6 +190,7 @@ function drawMarket() {
     ? `model ${prediction.model_version}${prediction.stale ? ", prediction may be outdated" : ""}`
     : "no prediction yet";
   document.getElementById("forecasts").replaceChildren(...(prediction?.predictions ?? []).map(forecast));
+  trading.drawServed(tracked);
   chart.draw(document.getElementById("chart"), tracked, store.timeframe);
 }
 
@@ -197,6 +240,10 @@ setInterval(() => {
   table.draw(); // ages grow by themselves
 }, 1000);
 setInterval(loadSystem, 5000);
+setInterval(loadTrading, 15000);
+setInterval(() => loadModel(store.selected), 20000);
 loadSystem();
 loadSymbols();
+loadTrading();
+loadDrift();
 draw();

@@ -17,6 +17,18 @@ export function share(fraction) {
   return fraction == null ? DASH : `${Math.round(fraction * 100)} %`;
 }
 
+/** Whole cents as money; `sign` marks a gain as one. */
+export function money(cents, sign = false) {
+  if (cents == null) return DASH;
+  const text = (Math.abs(cents) / 100).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  return `${cents < 0 ? "-" : sign && cents > 0 ? "+" : ""}${text}`;
+}
+
+/** To four digits that count. */
+export function figure(value) {
+  return value == null ? DASH : String(Number(value.toPrecision(4)));
+}
+
 export function decimal(value, digits) {
   return value == null ? DASH : value.toFixed(digits);
 }
@@ -46,6 +58,11 @@ export function candleTime(ms, timeframe) {
 }
 
 const SHORT = { incremental: "incr." };
+
+/** An instant, to the minute. */
+export function moment(iso) {
+  return iso == null ? DASH : TIME.format(Date.parse(iso));
+}
 
 /** How a model was trained, where there is little room. */
 export function mode(name) {

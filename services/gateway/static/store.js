@@ -9,6 +9,11 @@ export const store = {
   status: null, // of training
   health: null,
   system: null,
+  signals: [], // open and past, newest first
+  rejected: [],
+  profit: null,
+  exposure: null,
+  drift: new Map(), // symbol -> what the newest check found
 };
 
 const TAIL = 300;
@@ -21,6 +26,7 @@ class Tracked {
     this.first = 0; // how many candles were dropped before the first one here
     this.prediction = null;
     this.model = null;
+    this.served = []; // how its predictions did that were served, by version and horizon
     this.job = null; // { stage, progress } while it trains
     this.bands = []; // [from, to] as candle numbers; `to` null while it trains
     this.changed = true;
