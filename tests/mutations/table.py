@@ -96,6 +96,30 @@ _FEATURES: Final = (
         "::test_one_mistaken_candle_does_not_make_a_fortune_expected",
     ),
     Mutant(
+        guard="an interval is wider while the market is wild",
+        file="shared/model/reach.py",
+        source="_POWER: Final = 0.75",
+        instead="_POWER: Final = 0.0",
+        test=f"{_UNIT}/test_outlooks.py"
+        "::test_intervals_hold_as_often_in_wild_times_as_in_calm_ones",
+    ),
+    Mutant(
+        guard="errors that share candles count less",
+        file=f"{_DOMAIN}/outlooks.py",
+        source="_SHARED: Final = 0.6",
+        instead="_SHARED: Final = 0.0",
+        test=f"{_UNIT}/test_outlooks.py"
+        "::test_even_few_errors_bound_the_next_one_as_often_as_stated",
+    ),
+    Mutant(
+        guard="an edge is what is above chance",
+        file="shared/trading/edge.py",
+        source="chance = max(score.roc_auc_null_high, 0.5)",
+        instead="chance = 0.5",
+        test="tests/unit/trading/test_edge.py"
+        "::test_nothing_is_proven_where_the_interval_reaches_what_chance_gets",
+    ),
+    Mutant(
         guard="what begins to move has the same bins in every part",
         file=f"{_DOMAIN}/boosters.py",
         source="        columns[:, still] = quantiles[0, still]\n",
