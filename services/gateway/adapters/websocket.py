@@ -54,7 +54,14 @@ class Reception(Protocol):
 
 
 class _Core(ServerProtocol):
-    """The protocol core, with our close code for a message that is too large."""
+    """The protocol core, with our close code for a message that is too large, and without its
+    complaint about a goodbye in the middle of a message (RFC 6455, 5.5: control frames may be).
+    """
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
 
     def fail(self, code: CloseCode | int, reason: str = "") -> None:
         if code == CloseCode.MESSAGE_TOO_BIG:

@@ -6,85 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from uvicorn.config import Config
 from uvicorn.server import ServerState
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
-from services.gateway.adapters.websocket import WebSocket
 from services.gateway.domain import limits
 from services.gateway.domain.access import NotAllowed, NotAuthenticated, Role
-from services.gateway.domain.accounts import Guest
-from services.gateway.domain.pace import Pace
 from services.gateway.domain.wire import Close, framed
-from services.gateway.sessions import Line, Session
 from shared.contracts.errors import AppError
-
-
-class Pipe(asyncio.Transport):
-    """A transport whose other end is a list of bytes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-        self.ended = self.aborted = False
-
-    def write(self, data: Any) -> None:
-        assert not self.ended, "written behind the end"
-        self.written.append(bytes(data))
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.ended = True
-
-    def is_closing(self) -> bool:
-        return self.aborted
-
-    def close(self) -> None:
-        self.aborted = True
-
-    abort = close
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
-
-
-class Desk:
-    """Admits everybody, unless told otherwise, and repeats what they say."""
-
-    def __init__(self, refuse: AppError | None = None, role: Role | None = Role.READ) -> None:
-        self.refuse = refuse
-        self.role = role
-        self.sessions: list[Session] = []
-        self.gone: list[Session] = []
-        self.heard: list[bytes] = []
-        self.asked: dict[str, str | None] = {}
-
-    def admit(self, *, host: str, origin: str | None, authorization: str | None) -> Guest:
-        self.asked = {"host": host, "origin": origin, "authorization": authorization}
-        if self.refuse is not None:
-            raise self.refuse
-        return Guest(self.role, "a")
-
-    def opened(self, line: Line, guest: Guest, now: float) -> Session:
-        pace = Pace(per_second=1, burst=1, now=now)
-        session = Session("s", line, role=guest.role, account=guest.account, pace=pace, capacity=10)
-        self.sessions.append(session)
-        return session
-
-    def on_text(self, session: Session, text: bytes, now: float) -> None:
-        self.heard.append(text)
-        session.reply(framed(text))
-
-    def closed(self, session: Session) -> None:
-        self.gone.append(session)
-
-    def ending(self, session: Session) -> None:
-        session.close(Close.RESTARTING, "restarting")
+from tests.support.sockets import Desk, Pipe, server_for
 
 
 class Peer:
@@ -94,10 +26,7 @@ class Peer:
         self.desk = desk
         self.pipe = Pipe()
         self.state = ServerState()
-        self.server = WebSocket(
-            desk, config=Config(app=lambda: None), server_state=self.state, app_state={}
-        )
-        self.server.connection_made(self.pipe)
+        self.server = server_for(desk, self.pipe, self.state)
         self.core = ClientProtocol(parse_uri(f"ws://127.0.0.1:8000{path}"), max_size=1 << 24)
         request = self.core.connect()
         for name, value in headers.items():
@@ -301,11 +230,8 @@ async def test_a_broken_frame_ends_the_socket_with_a_protocol_error() -> None:
 
 async def test_a_request_that_is_no_handshake_is_refused() -> None:
     peer = Peer(Desk())
-    other = WebSocket(
-        peer.desk, config=Config(app=lambda: None), server_state=peer.state, app_state={}
-    )
     pipe = Pipe()
-    other.connection_made(pipe)
+    other = server_for(peer.desk, pipe, peer.state)
     other.data_received(
         b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     )
