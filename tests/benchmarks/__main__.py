@@ -18,6 +18,7 @@ TOPICS: Final = (
     "job",
     "updates",
     "truth",
+    "evolution",
     "peer",
     "pool",
     "serving",

@@ -20,7 +20,8 @@ class Plan:
     Questions about trading on paper are asked of so many `rejections`, and of as many trades.
 
     Scores are shown to be true on `true_symbols` symbols of `true_rows` candles that foretell
-    nothing, and on `signal_symbols` of `signal_rows` that do.
+    nothing, and on `signal_symbols` of `signal_rows` that do. Signal parameters are searched for in
+    so many `walks`, and where as many edges are planted.
 
     A whole run is over `symbols` symbols of `timeframe`, each with a window of `rows`.
     """
@@ -46,6 +47,7 @@ class Plan:
     true_rows: int = 6000
     signal_symbols: int = 4
     signal_rows: int = 17_000
+    walks: int = 200
     symbols: int = 505
     timeframe: str = "1d"
     rows: int = 730

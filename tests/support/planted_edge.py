@@ -19,6 +19,7 @@ import numpy.typing as npt
 from shared.contracts.terms import Horizon, Timeframe
 from shared.contracts.trading import SignalParameters
 from shared.model.candles import ROW, Candles
+from tests.support.markets import random_walk
 
 HORIZONS: Final[tuple[Horizon, ...]] = (1, 3, 7, 14, 30)
 #: Every threshold between the unsure forecasts and the sure ones is as good.
@@ -59,6 +60,21 @@ def planted_edge(rows: int, *, seed: int, right: float) -> Told:
         candles=_candles(moves * ATR_PCT / 100.0, rng),
         atr_pct=np.full(rows, ATR_PCT),
         p_up=np.repeat(p_up[:rows, None], len(HORIZONS), axis=1),
+    )
+
+
+def aimless(seed: int, rows: int) -> Told:
+    """A random walk, and forecasts that know nothing of it; every other seed, for a long time the
+    same nothing.
+    """
+    rng = np.random.default_rng(seed)
+    margin = 0.3 * rng.standard_normal((rows, len(HORIZONS)))
+    if seed % 2:
+        margin = 0.1 * np.cumsum(margin, axis=0)
+    return Told(
+        candles=random_walk(rows + max(HORIZONS), seed=seed, timeframe=Timeframe.M15),
+        atr_pct=np.full(rows, 1.2),
+        p_up=1.0 / (1.0 + np.exp(-margin)),
     )
 
 

@@ -32,6 +32,7 @@ TINY = Plan(
     cold=2,
     lease_ttl_s=1,
     rejections=1000,
+    walks=3,
     true_symbols=2,
     true_rows=500,
     signal_symbols=1,
@@ -44,7 +45,18 @@ TINY = Plan(
 
 @pytest.mark.parametrize(
     "topic",
-    ["features", "job", "truth", "pool", "serving", "bus", "books", "gateway.http", "gateway.lag"],
+    [
+        "features",
+        "job",
+        "truth",
+        "evolution",
+        "pool",
+        "serving",
+        "bus",
+        "books",
+        "gateway.http",
+        "gateway.lag",
+    ],
 )
 def test_a_benchmark_reports_finite_numbers(topic: str) -> None:
     section: Section = importlib.import_module(f"tests.benchmarks.{topic}").measure(TINY)

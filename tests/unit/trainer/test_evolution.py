@@ -1,14 +1,12 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from services.trainer.domain import grid
 from services.trainer.domain.evolution import MIN_TRADES, search
 from shared.contracts.terms import Timeframe
 from shared.contracts.trading import ParameterSearch, SignalParameters, TradingTerms
-from tests.support.markets import random_walk
-from tests.support.planted_edge import BEST, HORIZONS, Told, planted_edge
+from tests.support.planted_edge import BEST, HORIZONS, Told, aimless, planted_edge
 
 DEFAULT = SignalParameters()
 SURE = replace(DEFAULT, min_confidence=0.54)
@@ -31,24 +29,9 @@ def evolved(present: SignalParameters, *, rounds: int = 3, rows: int = 4000) -> 
     return present
 
 
-def aimless(seed: int, rows: int = 1000) -> Told:
-    """A random walk, and forecasts that know nothing of it; every other seed, for a long time the
-    same nothing.
-    """
-    rng = np.random.default_rng(seed)
-    margin = 0.3 * rng.standard_normal((rows, len(HORIZONS)))
-    if seed % 2:
-        margin = 0.1 * np.cumsum(margin, axis=0)
-    return Told(
-        candles=random_walk(rows + max(HORIZONS), seed=seed, timeframe=Timeframe.M15),
-        atr_pct=np.full(rows, 1.2),
-        p_up=1.0 / (1.0 + np.exp(-margin)),
-    )
-
-
 @pytest.mark.parametrize("terms", [TERMS, FREE])
 def test_of_a_random_walk_nothing_is_adopted(terms: TradingTerms) -> None:
-    adopted = [seed for seed in SEEDS if searched(aimless(seed), DEFAULT, terms).adopted]
+    adopted = [seed for seed in SEEDS if searched(aimless(seed, 1000), DEFAULT, terms).adopted]
     assert adopted == []
 
 
