@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -469,17 +469,14 @@ async def test_two_predictors_tell_each_prediction_once(world: World, nats_url: 
                 await world.stores([candle], symbol)
                 await world.says(candle, symbol)
         newest = from_ms(CANDLES[FIRST + 4].at_ms)
-        for symbol in SYMBOLS:
-            await eventually(
-                lambda symbol=symbol: stored(world, symbol),  # type: ignore[misc]
-                lambda p: p is not None and p.candle_at == newest,
-            )
-        latest = await world.predictions.get(SYMBOLS[-1].token)
-        assert latest is not None
         # What was written is told right behind it, so the last word may still be on its way.
-        updates = await eventually(world.updates, lambda told: len(told) >= latest.revision)
-        told = [(event.symbol, event.candle_at) for event in updates]
-        assert len(told) == len(set(told))
+        last = {(symbol, newest) for symbol in SYMBOLS}
+        updates = await eventually(world.updates, lambda told: last <= {*map(subject, told)})
+        assert len(updates) == len({*map(subject, updates)})
+
+
+def subject(update: PredictionUpdated) -> tuple[Symbol, datetime]:
+    return update.symbol, update.candle_at
 
 
 @pytest.fixture
