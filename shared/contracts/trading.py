@@ -234,8 +234,9 @@ class SymbolProfit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfitReport:
-    """The paper ledger: `GET /system/pnl`. `days` limits it to signals that ended so lately.
-    Fees, slippage and funding are off `realised_cents` already. A missed signal is no trade.
+    """The paper ledger: `GET /system/pnl`. `days` limits it to signals that ended so lately, by the
+    market's clock. Fees, slippage and funding are off `realised_cents` already. A missed signal is
+    no trade.
 
     `profit_factor` is all profits over all losses, None where there is no loss. The drawdown is the
     deepest fall of the realised sum below its highest value before.

@@ -189,6 +189,14 @@ async def test_what_the_bucket_keeps_no_longer_is_forgotten(signals: SignalCopy)
     assert await listed(signals, SignalsRequest()) == [ended(numbered(3))]
 
 
+async def test_signals_of_a_market_of_long_ago_are_kept(signals: SignalCopy) -> None:
+    long_ago = NOW - 10 * KEPT
+    one = replace(numbered(1), opened_at=NOW)
+    ending = replace(ended(one), outcome=Outcome(exit=Exit.MISSED, exit_at=long_ago))
+    await signals.take((stored(ending),))
+    assert await listed(signals, SignalsRequest()) == [ending]
+
+
 async def test_what_nobody_can_read_is_passed_over(signals: SignalCopy) -> None:
     torn = Item(f"$KV.{subjects.SIGNALS}.closed.BTC.1", b"{", 1, removed=False)
     foreign = Item(f"$KV.{subjects.SIGNALS}.other", b"{}", 1, removed=False)

@@ -32,7 +32,6 @@ CREATE TABLE IF NOT EXISTS signals (
 CREATE INDEX IF NOT EXISTS signals_newest ON signals (opened_at, id);
 CREATE INDEX IF NOT EXISTS signals_of_status ON signals (status, opened_at, id);
 CREATE INDEX IF NOT EXISTS signals_of_symbol ON signals (symbol, opened_at, id);
-CREATE INDEX IF NOT EXISTS signals_ended ON signals (ended_at);
 CREATE INDEX IF NOT EXISTS trades
     ON signals (ended_at, id, symbol, profit, fee, slippage, funding) WHERE profit IS NOT NULL;
 """
@@ -52,7 +51,9 @@ WHERE ended_at IS NULL
 
 
 class SignalCopy:
-    """What ended longer ago than the bucket keeps it is forgotten here too."""
+    """What is older than the bucket keeps it is forgotten here too, by the clock that says when it
+    was opened: candles may be of another time.
+    """
 
     def __init__(self, database: aiosqlite.Connection, *, clock: Clock) -> None:
         self.database = database
@@ -66,7 +67,7 @@ class SignalCopy:
             except (MalformedMessage, InvalidSymbol) as exc:
                 log.warning("skipped", extra={"key": item.subject, "reason": str(exc)})
         oldest = to_ms(self._clock() - KEPT)
-        await self.database.execute("DELETE FROM signals WHERE ended_at < ?", (oldest,))
+        await self.database.execute("DELETE FROM signals WHERE opened_at < ?", (oldest,))
 
     async def forget(self) -> None:
         await self.database.execute("DELETE FROM signals")

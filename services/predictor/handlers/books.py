@@ -46,6 +46,10 @@ class Holdings(Known, Protocol):
     def holdings(self) -> list[Holding]:
         """What is open."""
 
+    @property
+    def newest_candle(self) -> datetime | None:
+        """Where the market is, as far as it was heard."""
+
 
 class Books:
     """Until everything that was told before is known, an answer would be wrong: each method waits a
@@ -90,15 +94,14 @@ class Books:
         return codec.encoded_list(await self._rejections.rejected(asked, self._clock()))
 
     async def pnl(self, asked: ProfitRequest) -> ProfitReport:
+        """Days are counted back from where the market is: a replay's is years behind the clock."""
         await _known(self._signals, self._ledger)
-        now = self._clock()
-        trades = await self._signals.trades(
-            now - timedelta(days=asked.days) if asked.days else None
-        )
+        now, holdings = self._clock(), self._ledger.holdings
+        there = self._ledger.newest_candle or now
         return await asyncio.to_thread(
             profit_report,
-            trades,
-            {one.signal.symbol: one.value.unrealised_cents for one in self._ledger.holdings},
+            await self._signals.trades(there - timedelta(days=asked.days) if asked.days else None),
+            {one.signal.symbol: one.value.unrealised_cents for one in holdings},
             now=now,
             days=asked.days,
             capital_cents=capital_cents(self._configuration),

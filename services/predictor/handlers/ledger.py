@@ -13,6 +13,7 @@ dies between two of them leaves it open, and whoever comes next does them all ag
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import datetime
 from typing import Final, Protocol
 
 from services.predictor.domain.endings import Opened
@@ -56,10 +57,13 @@ class Candles(Protocol):
 
 
 class Ledger:
-    """`complete` is to be set once it has heard of everything that is open."""
+    """`complete` is to be set once it has heard of everything that is open. `newest_candle` is the
+    open time of the newest one that it heard of, whatever the symbol.
+    """
 
     def __init__(self, book: Book, candles: Candles) -> None:
         self.complete = asyncio.Event()
+        self.newest_candle: datetime | None = None
         self._book = book
         self._candles = candles
         self._holdings: dict[Symbol, Holding] = {}
@@ -85,6 +89,7 @@ class Ledger:
         self._holdings.pop(symbol, None)
 
     def on_candles(self, updated: CandlesUpdated) -> None:
+        self.newest_candle = max(self.newest_candle or updated.candle_at, updated.candle_at)
         held = self._holdings.get(updated.symbol)
         if held is not None and held.signal.timeframe is updated.timeframe:
             self._settling.order(updated.symbol)

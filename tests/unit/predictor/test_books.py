@@ -55,6 +55,7 @@ class FakeRejections:
 @dataclass
 class FakeLedger:
     holdings: list[Holding] = field(default_factory=list)
+    newest_candle: datetime | None = None
     complete: asyncio.Event = field(default_factory=complete)
 
 
@@ -97,6 +98,12 @@ async def test_profit_may_be_limited_to_the_last_days(office: Office) -> None:
     assert (await office.books.pnl(ProfitRequest())).realised_cents == 70
     lately = await office.books.pnl(ProfitRequest(days=3))
     assert (lately.days, lately.realised_cents) == (3, -30)
+
+
+async def test_days_are_those_of_the_market(office: Office) -> None:
+    office.signals.ended = [ended(100, days_ago=1005), ended(-30, days_ago=1002)]
+    office.ledger.newest_candle = NOW - timedelta(days=1000)
+    assert (await office.books.pnl(ProfitRequest(days=3))).realised_cents == -30
 
 
 async def test_what_is_open_is_unrealised_profit_and_exposure(office: Office) -> None:

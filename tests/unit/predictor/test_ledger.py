@@ -16,7 +16,7 @@ from shared.runtime.clock import from_ms
 from shared.runtime.tasks import alongside
 from shared.trading.settlement import NOT_ENTERED, Value, settle
 from tests.support.predicting import candles_updated
-from tests.support.signals import BTC, CANDLE_AT, candle, flat, signal
+from tests.support.signals import BTC, CANDLE_AT, M15, candle, flat, signal
 
 WIN = candle(2, 100, 104, 99, 104)
 STEPS = ("keep", "tell", "release")
@@ -166,6 +166,14 @@ async def test_candles_of_another_timeframe_or_symbol_change_nothing(market: Mar
         ledger.on_candles(candles_updated(CANDLE_AT, symbol=Symbol("ETH/USDT")))
         await asyncio.sleep(1)
     assert exits(market) == []
+
+
+def test_where_the_market_is_follows_from_the_newest_candle_of_all(market: Market) -> None:
+    ledger = Ledger(market.book, market.candles)
+    assert ledger.newest_candle is None
+    for number, symbol in ((2, BTC), (3, Symbol("ETH/USDT")), (1, BTC)):
+        ledger.on_candles(candles_updated(CANDLE_AT + number * M15, symbol=symbol))
+    assert ledger.newest_candle == CANDLE_AT + 3 * M15
 
 
 async def test_what_cannot_be_read_now_is_tried_again_without_news(market: Market) -> None:
