@@ -1,11 +1,10 @@
 """Signals, rejections and the paper ledger, asked and shown."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from rich.console import Console
 
-from evertrain.output import age, moment, money, percent, price, score, share, table
+from evertrain.output import moment, money, percent, price, score, share, table
 from shared.bus import rpc
 from shared.bus.connection import Connection
 from shared.contracts.requests import (
@@ -43,7 +42,7 @@ async def exposure(connection: Connection) -> ExposureReport:
     return await rpc.ask(connection, "evertrain.predictor.exposure", question, ExposureReport)
 
 
-def show_signals(found: Sequence[Signal], out: Console, now: datetime) -> None:
+def show_signals(found: Sequence[Signal], out: Console) -> None:
     if not found:
         out.print("no signals: `evertrain rejected` shows which filters stood in the way")
         return
@@ -65,7 +64,7 @@ def show_signals(found: Sequence[Signal], out: Console, now: datetime) -> None:
             percent(signal.net_profit_pct, sign=True),
             money(signal.stake_cents),
             money(signal.outcome.profit_cents, sign=True) if signal.outcome else "-",
-            _end(signal, now),
+            _end(signal),
         )
         for signal in found
     )
@@ -154,12 +153,11 @@ def show_exposure(report: ExposureReport, out: Console) -> None:
         out.print(table(*columns, rows=rows, numbers={*columns} - {"Symbol", "Side", "Signal"}))
 
 
-def _end(signal: Signal, now: datetime) -> str:
-    if signal.outcome is not None:
-        return moment(signal.outcome.exit_at)
-    if signal.expires_at <= now:
-        return "due"
-    return f"in {age(now, signal.expires_at)} at most"
+def _end(signal: Signal) -> str:
+    """By the market's clock, which a replay turns faster than ours."""
+    if signal.outcome is None:
+        return f"by {moment(signal.expires_at)}"
+    return moment(signal.outcome.exit_at)
 
 
 def _against(rejection: Rejection) -> tuple[str, str]:

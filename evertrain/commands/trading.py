@@ -30,14 +30,13 @@ def signals(
     from evertrain.output import console, show_json
     from evertrain.session import on_the_bus
     from shared.contracts.requests import SignalsRequest
-    from shared.runtime.clock import utc_now
 
     question = SignalsRequest(symbol=symbol, status="open" if only_open else None, limit=n)
     found = on_the_bus(lambda connection: trading.signals(connection, question))
     if json:
         show_json(found)
     else:
-        trading.show_signals(found, console(), utc_now())
+        trading.show_signals(found, console())
 
 
 @app.command(rich_help_panel="Trade on paper")

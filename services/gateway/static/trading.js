@@ -38,17 +38,11 @@ function drawSignals(signals, positions) {
       [`${signal.leverage.toFixed(1)}x · ${format.share(signal.confidence)}`, "n"],
       [format.signed(signal.net_profit_pct), "n muted"],
       [format.money(cents, true), `n ${side(cents)}`],
-      [outcome ? `${outcome.exit.replace("_", " ")} ${format.since(outcome.exit_at)} ago` : until(signal), outcome ? "muted" : "chip running"],
+      [outcome ? `${words(outcome.exit)} ${format.candleTime(Date.parse(outcome.exit_at), signal.timeframe)}` : `open until ${format.candleTime(Date.parse(signal.expires_at), signal.timeframe)}`, outcome ? "muted" : "chip running"],
     ]);
     line.title = `${signal.horizon} candles at most, model ${signal.model_version}, stake ${format.money(signal.stake_cents)}`;
     return line;
   }));
-}
-
-/** On a market that is replayed faster than life its candles end before our clock says so. */
-function until(signal) {
-  const left = (Date.parse(signal.expires_at) - Date.now()) / 1000;
-  return left > 0 ? `open, ${format.span(left)} left` : "open";
 }
 
 function drawRejected(rejected) {

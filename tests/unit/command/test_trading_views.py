@@ -106,26 +106,29 @@ def test_a_price_keeps_the_digits_of_its_market() -> None:
     assert (price(104250.5), price(0.00001234), price(None)) == ("104,250.5", "0.00001234", "-")
 
 
-def test_an_open_signal_shows_its_levels_and_how_long_it_may_last() -> None:
-    text = shown(lambda out: trading.show_signals([open_signal()], out, AT))
-    for said in ("long", "open", "104,250.5", "106,335.5", "102,686.7", "3.5x", "in 1 h 45 min"):
+def test_an_open_signal_shows_its_levels_and_when_it_ends_at_the_latest() -> None:
+    text = shown(lambda out: trading.show_signals([open_signal()], out))
+    for said in (
+        "long",
+        "open",
+        "104,250.5",
+        "106,335.5",
+        "102,686.7",
+        "3.5x",
+        "by 2026-11-20 13:45",
+    ):
         assert said in text
-
-
-def test_a_signal_whose_time_is_over_waits_to_be_settled() -> None:
-    later = AT + timedelta(days=1)
-    assert "due" in shown(lambda out: trading.show_signals([open_signal()], out, later))
 
 
 def test_a_signal_that_has_ended_shows_how_and_what_it_brought() -> None:
     ended = closed_signal(exit=Exit.STOP_LOSS)
-    text = shown(lambda out: trading.show_signals([ended], out, AT))
+    text = shown(lambda out: trading.show_signals([ended], out))
     assert "stop loss" in text
     assert "+59.20" in text
 
 
 def test_without_signals_it_says_where_to_look() -> None:
-    assert "evertrain rejected" in shown(lambda out: trading.show_signals([], out, AT))
+    assert "evertrain rejected" in shown(lambda out: trading.show_signals([], out))
 
 
 def test_a_rejection_shows_what_the_filter_saw_and_what_it_needed() -> None:
