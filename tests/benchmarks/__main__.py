@@ -25,6 +25,7 @@ TOPICS: Final = (
     "memory",
     "system",
     "bus",
+    "signals",
     "books",
     "gateway.http",
     "gateway.fanout",

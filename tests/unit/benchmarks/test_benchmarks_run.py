@@ -53,6 +53,7 @@ TINY = Plan(
         "pool",
         "serving",
         "bus",
+        "signals",
         "books",
         "gateway.http",
         "gateway.lag",
