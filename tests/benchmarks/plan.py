@@ -14,8 +14,8 @@ class Plan:
     how many windows of daily candles its models are compared on with ours; `jobs` how many are
     trained one after another to see whether memory grows; `messages` how many go over the
     bus per turn; `cold` how many symbols are served from cold, or decided on at a tick. Websockets
-    are `sockets` or, where it is about many, a `crowd` of them, and callers of the HTTP API ask for `seconds` a turn; the
-    gateway is frozen so many times (`freezes`).
+    are `sockets` or, where it is about many, a `crowd` of them, and callers of the HTTP API ask for
+    `seconds` a turn; the gateway is frozen so many times (`freezes`).
 
     Questions about trading on paper are asked of so many `rejections`, and of as many trades.
 
