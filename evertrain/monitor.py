@@ -1,7 +1,7 @@
 """How the whole system is doing, on one screen."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,11 +12,11 @@ from rich.live import Live
 from rich.text import Text
 
 from evertrain.exits import Exit
-from evertrain.output import age, duration, table
+from evertrain.output import age, duration, money, share, table
 from shared.bus.connection import Connection
 from shared.bus.status import RollCall, collect
 from shared.contracts.records import Coverage
-from shared.contracts.reports import Level, SystemStatus
+from shared.contracts.reports import Level, PaperStatus, SystemStatus
 from shared.runtime import logs
 from shared.runtime.clock import utc_now
 
@@ -91,9 +91,28 @@ def _training(status: SystemStatus) -> str:
     if status.coverage:
         lines.append(f"models     {_coverage(status.coverage)}")
     if status.cache:
-        figures = ", ".join(f"{name} {value:g}" for name, value in status.cache.items())
-        lines.append(f"cache      {figures}")
+        lines.append(f"cache      {_cache(status.cache)}")
+    if status.paper:
+        lines.append(f"paper      {_paper(status.paper)}")
     return "\n".join(lines)
+
+
+def _cache(figures: Mapping[str, float]) -> str:
+    """Of one predictor: each has its own."""
+    hits, misses = figures.get("hits", 0.0), figures.get("misses", 0.0)
+    rate = share(hits / (hits + misses)) if hits + misses else "-"
+    return (
+        f"{figures.get('predictions_cached', 0.0):.0f} predictions, hit rate {rate} of "
+        f"{hits + misses:.0f} questions, {figures.get('stale', 0.0):.0f} answered stale"
+    )
+
+
+def _paper(paper: PaperStatus) -> str:
+    return (
+        f"{paper.open_signals} signals open, {money(paper.unrealised_cents, sign=True)}; "
+        f"{paper.trades} trades, {share(paper.win_rate)} won, "
+        f"{money(paper.realised_cents, sign=True)}"
+    )
 
 
 def _coverage(coverage: Coverage) -> str:

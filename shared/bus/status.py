@@ -25,12 +25,14 @@ from shared.contracts.reports import (
     Health,
     Level,
     NatsStatus,
+    PaperStatus,
     ServiceReport,
     ServiceStatus,
     SystemStatus,
     Usage,
 )
-from shared.contracts.requests import TrainingStatusRequest
+from shared.contracts.requests import ExposureRequest, ProfitRequest, TrainingStatusRequest
+from shared.contracts.trading import ExposureReport, ProfitReport
 from shared.runtime.version import VERSION
 
 #: Without one of these the system does not do its job.
@@ -89,6 +91,7 @@ async def collect(
         queues = questions.create_task(_queues(connection))
         lock = questions.create_task(_lock(connection))
         training = questions.create_task(_training(connection))
+        paper = questions.create_task(_paper(connection))
     roll.hear(reports.result(), now)
     cpu, memory, disk = machine.result()
     services = roll.services(now)
@@ -107,6 +110,7 @@ async def collect(
         lock=lock.result(),
         current_run=known.current_run if known else None,
         coverage=coverage,
+        paper=paper.result(),
         health=judge(
             services=services,
             nats=nats_status.result(),
@@ -251,6 +255,32 @@ async def _training(connection: Connection) -> TrainingStatus | None:
             TrainingStatusRequest(),
             TrainingStatus,
             timeout=_TIMEOUT_S,
+        )
+    return None
+
+
+async def _paper(connection: Connection) -> PaperStatus | None:
+    with suppress(AppError):
+        exposure = await rpc.ask(
+            connection,
+            "evertrain.predictor.exposure",
+            ExposureRequest(),
+            ExposureReport,
+            timeout=_TIMEOUT_S,
+        )
+        profit = await rpc.ask(
+            connection,
+            "evertrain.predictor.pnl",
+            ProfitRequest(),
+            ProfitReport,
+            timeout=_TIMEOUT_S,
+        )
+        return PaperStatus(
+            open_signals=len(exposure.positions),
+            trades=profit.trades,
+            win_rate=profit.win_rate,
+            realised_cents=profit.realised_cents,
+            unrealised_cents=profit.unrealised_cents,
         )
     return None
 

@@ -102,6 +102,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaperStatus:
+    """What is traded on paper, of all time: see `ProfitReport`."""
+
+    open_signals: int
+    trades: int
+    win_rate: float | None
+    realised_cents: int
+    unrealised_cents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemStatus:
     """Everything at one glance: `GET /system/status` and `evertrain monitor`.
 
@@ -120,4 +131,5 @@ class SystemStatus:
     lock: LockHolder | None
     current_run: CurrentRun | None
     coverage: Coverage | None
+    paper: PaperStatus | None = None
     health: Health

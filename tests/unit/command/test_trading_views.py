@@ -2,12 +2,14 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from evertrain import cache, drift, trading
 from evertrain.models import show_cleanup, show_model, show_rolled_back, show_tracks
+from evertrain.monitor import screenful
 from evertrain.output import money, price
 from shared.contracts.quality import DriftFinding, DriftReport, Reliability, Scorecard, Track
 from shared.contracts.records import (
@@ -17,6 +19,15 @@ from shared.contracts.records import (
     Pregeneration,
     Problem,
     RolledBack,
+)
+from shared.contracts.reports import (
+    CpuStatus,
+    Health,
+    Level,
+    NatsStatus,
+    PaperStatus,
+    SystemStatus,
+    Usage,
 )
 from shared.contracts.trading import Exit
 from tests.support.gateways import model
@@ -201,3 +212,28 @@ def test_a_rehearsed_clean_up_says_that_it_was_one() -> None:
     )
     done = replace(report, dry_run=False)
     assert "3 files deleted" in shown(lambda out: show_cleanup(done, out))
+
+
+def test_the_monitor_shows_how_well_the_cache_serves_and_what_paper_earns() -> None:
+    usage = Usage(used_pct=1, free_mb=1, total_mb=2)
+    status = SystemStatus(
+        at=AT,
+        version="1",
+        services=(),
+        nats=NatsStatus(connected=True, round_trip_ms=1.0),
+        cpu=CpuStatus(used_pct=1.0, cores=2),
+        memory=usage,
+        disk=usage,
+        cache={"hits": 19.0, "misses": 1.0, "stale": 0.0, "predictions_cached": 4.0},
+        queues={},
+        lock=None,
+        current_run=None,
+        coverage=None,
+        paper=PaperStatus(
+            open_signals=2, trades=42, win_rate=0.5, realised_cents=-123_456, unrealised_cents=789
+        ),
+        health=Health(level=Level.OK, findings=()),
+    )
+    text = shown(lambda out: out.print(screenful(status, Path("nowhere"))))
+    assert "4 predictions, hit rate 95.0 % of 20 questions, 0 answered stale" in text
+    assert "2 signals open, +7.89; 42 trades, 50.0 % won, -1,234.56" in text
