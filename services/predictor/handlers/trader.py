@@ -9,6 +9,7 @@ dies in between leaves a tick that another takes, and finds what is left to do.
 import asyncio
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -97,7 +98,8 @@ class Trader:
             AppError: not every decision could be made, or told; to be done again.
         """
         self._openings = await self._signals.now()
-        await self._tell_of_open_ones()
+        for signal in self._openings.signals.values():
+            await self._tell_of(signal)
         symbols = iter(self._market.covered())
         failures: list[AppError] = []
         async with asyncio.TaskGroup() as group:
@@ -106,12 +108,10 @@ class Trader:
         if failures:
             raise failures[0]
 
-    async def _tell_of_open_ones(self) -> None:
-        """Whoever opened one of them may have died before it could say so."""
-        now = self._clock()
-        for signal in self._openings.signals.values():
-            if now - signal.opened_at < _NEWS_FOR:
-                await self._announcements.tell(_opened(signal))
+    async def _tell_of(self, signal: Signal) -> None:
+        """Whoever opened it may have died before it could say so."""
+        if self._clock() - signal.opened_at < _NEWS_FOR:
+            await self._announcements.tell(_opened(signal))
 
     async def _decide_on(self, symbols: Iterator[Symbol], failures: list[AppError]) -> None:
         """Take one symbol after the other, as long as it works: where NATS is away, it is away for
@@ -133,7 +133,9 @@ class Trader:
         return isinstance(decision, Rejection) and self._announcements.knows(_rejected(decision))
 
     async def _settle(self, outlook: Outlook) -> None:
-        self._ended[outlook.symbol] = await self._signals.ended(outlook.symbol)
+        ended = self._ended[outlook.symbol] = await self._signals.ended(outlook.symbol)
+        if ended is not None and outlook.symbol not in self._openings.signals:
+            await self._tell_of(replace(ended, outcome=None))  # as it was when it was opened
         decision = self._decide(outlook)
         if isinstance(decision, Signal):
             await self._open(outlook)
