@@ -11,6 +11,7 @@ from services.scheduler import automation, roster
 from services.scheduler.adapters.artifacts import StoredArtifacts
 from services.scheduler.adapters.audience import Audience
 from services.scheduler.adapters.decisions import StoredRecord
+from services.scheduler.adapters.drift import Reports, Trainers
 from services.scheduler.adapters.ledger import MissedTicks, TickLedger
 from services.scheduler.adapters.outlet import CandleTicks, TrainingRequests
 from services.scheduler.adapters.parameters import StoredParameters
@@ -23,9 +24,10 @@ from services.scheduler.adapters.symbols_file import SymbolsFile
 from services.scheduler.adapters.view import SCHEMA, RunView, follow_runs
 from services.scheduler.automation import Automation
 from services.scheduler.cancellation import Cancellation
-from services.scheduler.domain.cadence import CANDLES, CLEANUP, PREGENERATION, REVIEW
+from services.scheduler.domain.cadence import CANDLES, CLEANUP, DRIFT, PREGENERATION, REVIEW
 from services.scheduler.domain.configuration import schedules
 from services.scheduler.domain.decisions import Decisions
+from services.scheduler.drift import DriftWatch
 from services.scheduler.handlers import Answers
 from services.scheduler.market import Market
 from services.scheduler.roster import Roster
@@ -37,6 +39,7 @@ from shared.bus.consumer import Delivery, Work, consume
 from shared.bus.kv import Bucket
 from shared.bus.locks import TrainingLock
 from shared.bus.publisher import Publisher
+from shared.bus.quality import Scorecards
 from shared.bus.rpc import Endpoint, serve
 from shared.bus.survey import Reporter
 from shared.contracts import codec, subjects
@@ -45,9 +48,11 @@ from shared.contracts.records import Universe
 from shared.contracts.requests import (
     CancelRequest,
     CandlesRequest,
+    CheckDriftRequest,
     ChooseSymbolsRequest,
     ConfigurationRequest,
     ConfigureRequest,
+    DriftReportRequest,
     JobsRequest,
     PlanRequest,
     RunsRequest,
@@ -134,18 +139,34 @@ async def main(env: Environment) -> None:
             candles=CandleTicks(publisher),
             listed=settings.symbols,
         )
-        endpoints = _endpoints(answers, cancellation, control, choice)
+        drift = DriftWatch(
+            decisions=decisions,
+            models=registry.models,
+            gauge=Trainers(connection),
+            scorecards=Scorecards(connection),
+            reports=Reports(connection),
+            attempts=view,
+            requests=requests,
+            outlet=publisher,
+            clock=utc_now,
+        )
+        endpoints = _endpoints(answers, cancellation, control, choice, drift)
 
         actions = {str(mode): training(mode, requests) for mode in Mode}
         actions[PREGENERATION] = pregenerating(predictors, settings.pregenerate_ttl_hours)
         actions[CLEANUP] = cleaning_up(StoredArtifacts(connection))
-        ticks = Ticks(TickLedger(connection), actions, utc_now)
+        ledger = TickLedger(connection)
+        ticks = Ticks(ledger, actions, utc_now)
+        # A look at every symbol takes minutes, in which no other tick should have to wait.
+        drift_ticks = Ticks(ledger, {DRIFT: drift.on_due}, utc_now)
         regeneration = Regeneration(predictors, utc_now)
         reporter = Reporter("scheduler", VERSION)
 
         async def put_in_force() -> None:
             wanted = schedules(decisions.configured, settings.intervals)
-            ticks.obey(await install(connection, wanted, names=actions))
+            in_force = await install(connection, wanted, names=(*actions, DRIFT))
+            ticks.obey(in_force)
+            drift_ticks.obey(in_force)
 
         async def follow_configuration() -> None:
             await automation.keep_schedules(configurations.changes(), decisions, put_in_force)
@@ -156,6 +177,11 @@ async def main(env: Environment) -> None:
                 await registry.complete.wait()
                 await _train_what_has_no_model(decisions.universe, registry, view, requests)
             await consume(connection, publisher, _candle_ticks(market, decisions), stop)
+
+        async def take_drift_ticks(stop: asyncio.Event) -> None:
+            await registry.complete.wait()
+            await drift_ticks.review()
+            await consume(connection, publisher, _ticks("drift-ticks", drift_ticks, (DRIFT,)), stop)
 
         await put_in_force()
         await ticks.review()
@@ -171,7 +197,8 @@ async def main(env: Environment) -> None:
             *_file_followers(settings, choice),
             partial(progress.follow, connection),
             endless(missed.follow),
-            partial(consume, connection, publisher, _training_ticks(ticks, actions)),
+            partial(consume, connection, publisher, _ticks("training-ticks", ticks, actions)),
+            take_drift_ticks,
             partial(consume, connection, publisher, _ended_runs(regeneration)),
             take_candle_ticks,
             partial(serve, connection, "scheduler", VERSION, endpoints),
@@ -181,7 +208,11 @@ async def main(env: Environment) -> None:
 
 
 def _endpoints(
-    answers: Answers, cancellation: Cancellation, control: Automation, choice: Roster
+    answers: Answers,
+    cancellation: Cancellation,
+    control: Automation,
+    choice: Roster,
+    drift: DriftWatch,
 ) -> tuple[Endpoint, ...]:
     return (
         Endpoint(name="plan", request=PlanRequest, handler=answers.plan),
@@ -196,16 +227,18 @@ def _endpoints(
         Endpoint(name="configure", request=ConfigureRequest, handler=control.configure),
         Endpoint(name="universe", request=UniverseRequest, handler=choice.universe),
         Endpoint(name="choose", request=ChooseSymbolsRequest, handler=choice.choose),
+        Endpoint(name="drift", request=DriftReportRequest, handler=drift.report),
+        Endpoint(name="check_drift", request=CheckDriftRequest, handler=drift.check),
     )
 
 
-def _training_ticks(ticks: Ticks, actions: Iterable[str]) -> Work:
+def _ticks(durable: str, ticks: Ticks, actions: Iterable[str]) -> Work:
     async def on_tick(delivery: Delivery) -> None:
         await ticks.on_tick(delivery.subject.rpartition(".")[2], delivery.stored_at)
 
     return Work(
         stream=subjects.CLOCK,
-        durable="training-ticks",
+        durable=durable,
         filters=tuple(subjects.tick(name) for name in (REVIEW, *actions)),
         handler=on_tick,
     )

@@ -104,6 +104,7 @@ def _intervals(env: Environment) -> Intervals:
     return Intervals(
         candle_minutes=env.decimal("CANDLE_INTERVAL_MINUTES", 15, least=1 / 60, most=1440),
         signal_minutes=env.decimal("SIGNAL_INTERVAL_MINUTES", 5, least=1 / 60, most=1440),
+        drift_hours=env.decimal("DRIFT_INTERVAL_HOURS", 24, least=1 / 60, most=720),
         cleanup_hours=env.decimal("CLEANUP_INTERVAL_HOURS", 24, least=1 / 60, most=720),
     )
 

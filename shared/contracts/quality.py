@@ -124,8 +124,9 @@ class DriftFinding:
 class DriftReport:
     """The newest check. KV `evertrain_quality`, key `drift`; owner: schedulers.
 
-    Over all symbols that have not drifted, at least one is called drifted in `false_alarms` of all
-    checks.
+    `symbols` with a live model were looked at, and `drifted` of them are called so: in
+    `false_alarms` of all checks one or more where none has; where some have, at most that share of
+    those that are called so, on average, have not. `findings` are the thousand surest.
     """
 
     id: str

@@ -21,6 +21,7 @@ CANDLES: Final = "candles"
 PREGENERATION: Final = "pregeneration"
 REVIEW: Final = "review"
 CLEANUP: Final = "cleanup"
+DRIFT: Final = "drift"
 
 #: How long before a full run its predictions are made.
 PREGENERATED_AHEAD: Final = timedelta(minutes=5)
@@ -107,6 +108,7 @@ class Intervals:
 
     candle_minutes: float = 15.0
     signal_minutes: float = 5.0
+    drift_hours: float = 24.0
     cleanup_hours: float = 24.0
 
 

@@ -12,6 +12,7 @@ import msgspec
 from services.scheduler.domain.cadence import (
     CANDLES,
     CLEANUP,
+    DRIFT,
     Intervals,
     Schedule,
     check_zone,
@@ -92,6 +93,7 @@ def schedules(configuration: Configuration, intervals: Intervals) -> tuple[Sched
         review(),
         *ahead,
         *training,
+        every_hours(DRIFT, intervals.drift_hours),
         every_hours(CLEANUP, intervals.cleanup_hours),
     )
 

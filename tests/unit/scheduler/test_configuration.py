@@ -113,7 +113,7 @@ def test_symbols_are_written_with_commas() -> None:
 
 def test_without_automation_only_the_retrains_are_scheduled() -> None:
     assert scheduled(DEFAULT).keys() == {
-        "candles", "signals", "review", "incremental", "full", "pregeneration", "cleanup",
+        "candles", "signals", "review", "incremental", "full", "pregeneration", "drift", "cleanup",
     }  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def test_the_cycle_is_scheduled_once_it_is_enabled() -> None:
 
 def test_what_is_switched_off_is_not_scheduled() -> None:
     off = replace(DEFAULT, incremental_enabled=False, full_retrain_enabled=False)
-    assert scheduled(off).keys() == {"candles", "signals", "review", "cleanup"}
+    assert scheduled(off).keys() == {"candles", "signals", "review", "drift", "cleanup"}
 
 
 def test_the_zone_is_that_of_both_retrains() -> None:

@@ -20,7 +20,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.symbols is None
     assert settings.timeframe is Timeframe.M15
     assert settings.horizons == (1, 3, 7, 14, 30)
-    assert settings.intervals == Intervals(candle_minutes=15, signal_minutes=5, cleanup_hours=24)
+    assert settings.intervals == Intervals(
+        candle_minutes=15, signal_minutes=5, drift_hours=24, cleanup_hours=24
+    )
     assert (settings.configuration, settings.named) == (Configuration(), frozenset())
 
 
@@ -99,6 +101,7 @@ def test_the_symbols_of_the_environment_are_the_universe_and_no_limit_of_the_cyc
         ("CYCLE_MINUTES", "0"),
         ("CANDLE_INTERVAL_MINUTES", "inf"),
         ("SIGNAL_INTERVAL_MINUTES", "0"),
+        ("DRIFT_INTERVAL_HOURS", "-1"),
         ("CLEANUP_INTERVAL_HOURS", "daily"),
         ("AUTO_TRAINING_ENABLED", "perhaps"),
         ("INCREMENTAL_ENABLED", "2"),
