@@ -1,9 +1,10 @@
 """The OpenAPI document: routes from the framework, shapes from the codec that writes them."""
 
-from typing import Any, Final, get_args
+from typing import Annotated, Any, Final, get_args
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
+from fastapi import Path as PathParameter
 from fastapi.openapi.utils import get_openapi
 
 from services.gateway.domain.problems import KINDS
@@ -24,6 +25,12 @@ _PROBLEM: Final = {
         "request_id": {"type": "string", "description": "finds the request in the log"},
     },
 }
+#: Problems that any route may answer with.
+_ALWAYS: Final = ("invalid_request", "not_authenticated", "not_allowed", "too_many_requests")
+_SYMBOL: Final[dict[str, Any]] = {"pattern": "^[A-Z0-9][A-Z0-9./_:-]{0,31}$"}
+#: A symbol in an address or in a query: only described here, for what is none has its own problem.
+SymbolInPath = Annotated[str, PathParameter(json_schema_extra=_SYMBOL, examples=["BTC_USDT"])]
+SymbolInQuery = Annotated[str | None, Query(json_schema_extra=_SYMBOL, examples=["BTC_USDT"])]
 _DESCRIPTION: Final = """\
 Predictions, training and the state of the system. Times are UTC; a number that is unknown is null.
 In addresses, the `/` of a symbol is written `_`: `BTC_USDT`.
@@ -37,7 +44,7 @@ def answers(shape: object, *codes: str, status: int = 200) -> dict[int | str, di
     documented: dict[int | str, dict[str, Any]] = {
         status: {"description": "OK", "content": {"application/json": {"schema": _schema(shape)}}}
     }
-    for code in ("invalid_request", *codes):
+    for code in (*_ALWAYS, *codes):
         kind = KINDS[code]
         known = documented.get(kind.status)
         names = f"{known['description']}, `{code}`" if known else f"`{code}`"

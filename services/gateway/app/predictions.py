@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.gateway.app.answers import json_response, known_tags, tagged_response
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import answers
+from services.gateway.app.openapi import SymbolInPath, answers
 from services.gateway.domain import ranking
 from services.gateway.domain.copies import Held, answer, at_horizon, expired
 from services.gateway.domain.ranking import Sort
@@ -51,7 +51,9 @@ def routes(context: Context) -> APIRouter:
             "unavailable",
         ),
     )
-    async def prediction(request: Request, symbol: str, horizon: Horizon = None) -> Response:
+    async def prediction(
+        request: Request, symbol: SymbolInPath, horizon: Horizon = None
+    ) -> Response:
         """The newest prediction; `stale` says that a newer one could not be had."""
         asked = Symbol.from_path(symbol)
         context.copies.check_symbol(asked)

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import answers, body
+from services.gateway.app.openapi import SymbolInPath, answers, body
 from services.gateway.domain.models import ModelPage, ModelView, page_of, view
 from shared.contracts import codec
 from shared.contracts.errors import NotReady
@@ -48,7 +48,7 @@ def routes(context: Context) -> APIRouter:
         "/models/{symbol:path}",
         responses=answers(ModelPage, "unknown_symbol", "invalid_symbol", "no_model"),
     )
-    async def model(symbol: str) -> Response:
+    async def model(symbol: SymbolInPath) -> Response:
         """The live model of one symbol, and those that were live before it."""
         asked = Symbol.from_path(symbol)
         context.copies.check_symbol(asked)
@@ -79,7 +79,7 @@ def routes(context: Context) -> APIRouter:
     )
     async def roll_back(
         request: Request,
-        symbol: str,
+        symbol: SymbolInPath,
         idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
     ) -> Response:
         """Let an earlier model live again, at once; a second time goes one further back.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from services.gateway.app.answers import json_response
 from services.gateway.app.context import Context
@@ -46,7 +47,7 @@ def probes(context: Context, metrics: Callable[[], tuple[bytes, str]]) -> APIRou
             raise Unavailable("not ready yet: " + "; ".join(missing))
         return json_response({"status": "ready"})
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """For Prometheus."""
         body, media_type = metrics()

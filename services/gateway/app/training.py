@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import answers
+from services.gateway.app.openapi import SymbolInQuery, answers
 from shared.contracts.errors import NotFound
 from shared.contracts.records import JobRecord, RunRecord
 from shared.contracts.requests import JobsRequest, RunsRequest
@@ -28,7 +28,7 @@ def routes(context: Context) -> APIRouter:
     @router.get("/train/jobs", responses=answers(list[JobRecord], "invalid_symbol", "unavailable"))
     async def jobs(
         request: Request,
-        symbol: str | None = None,
+        symbol: SymbolInQuery = None,
         status: Status | None = None,
         run_id: RunId = None,
         limit: Limit = 100,

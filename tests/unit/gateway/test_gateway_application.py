@@ -289,15 +289,16 @@ class Site:
         self.office = Office()
         self.copies = Copies(universe=UNIVERSE)
         self.readiness = Readiness("everything")
+        self.look = Look()
         self.now = AT
         self.seen: list[tuple[str, str, int]] = []
         self.tick = 0.0
         self.quotas = Quotas(100, lambda: self.tick)
-        app = create(
+        self.app = create(
             Context(
                 copies=self.copies,
                 colleagues=self.office,
-                system=Look(),
+                system=self.look,
                 readiness=self.readiness,
                 clock=lambda: self.now,
             ),
@@ -307,7 +308,7 @@ class Site:
             observe=lambda method, route, status, _: self.seen.append((method, route, status)),
             metrics=lambda: (b"figures 1\n", "text/plain"),
         )
-        transport = ASGITransport(app, raise_app_exceptions=False)
+        transport = ASGITransport(self.app, raise_app_exceptions=False)
         self.http = AsyncClient(transport=transport, base_url=f"http://{HOST}")
 
     async def get(self, path: str, **headers: str) -> Response:

@@ -11,7 +11,7 @@ from services.gateway.app.context import Context
 from services.gateway.app.express import Express
 from services.gateway.domain.access import Door, Keys, Role, fingerprint
 from tests.support.gateways import SYMBOLS, UNIVERSE, prediction
-from tests.unit.gateway.test_gateway_application import AT, HOST, Look, Site
+from tests.unit.gateway.test_gateway_application import AT, HOST, Site
 
 BTC = SYMBOLS[0]
 PATH = "/api/v1/predictions/BTC_USDT"
@@ -26,7 +26,7 @@ class Counter(Site):
         context = Context(
             copies=self.copies,
             colleagues=self.office,
-            system=Look(),
+            system=self.look,
             readiness=self.readiness,
             clock=lambda: self.now,
         )
