@@ -132,7 +132,7 @@ async def test_the_paper_ledger_is_shown_by_day_and_by_symbol(visit: Visit) -> N
 async def test_what_became_of_a_symbol_s_predictions_and_its_drift_are_beside_its_chart(
     visit: Visit,
 ) -> None:
-    await expect(visit.page.locator("#served")).to_contain_text("no prediction of this model")
+    await expect(visit.page.locator("#served")).to_contain_text("no prediction has come")
     await expect(visit.page.locator("#served")).to_contain_text("driftfound")
     assert visit.faults == []
 

@@ -59,6 +59,13 @@ export function candleTime(ms, timeframe) {
 
 const SHORT = { incremental: "incr." };
 
+const SHORT_DAY = new Intl.DateTimeFormat("en", { timeZone: "UTC", month: "short", day: "numeric" });
+
+/** The same without the year, where there is little room. */
+export function candleDay(ms, timeframe) {
+  return (timeframe === "1d" ? SHORT_DAY : TIME).format(ms);
+}
+
 /** An instant, to the minute. */
 export function moment(iso) {
   return iso == null ? DASH : TIME.format(Date.parse(iso));

@@ -35,10 +35,10 @@ function drawSignals(signals, positions) {
       [signal.side, signal.side === "long" ? "up" : "down"],
       [format.price(outcome?.entry_price ?? signal.entry), "n"],
       [`${format.price(signal.take_profit)} / ${format.price(signal.stop_loss)}`, "n muted"],
-      [`${signal.leverage.toFixed(1)}x · ${format.share(signal.confidence)}`, "n"],
+      [`${format.figure(signal.leverage)}x · ${format.share(signal.confidence)}`, "n"],
       [format.signed(signal.net_profit_pct), "n muted"],
       [format.money(cents, true), `n ${side(cents)}`],
-      [outcome ? `${words(outcome.exit)} ${format.candleTime(Date.parse(outcome.exit_at), signal.timeframe)}` : `open until ${format.candleTime(Date.parse(signal.expires_at), signal.timeframe)}`, outcome ? "muted" : "chip running"],
+      [outcome ? `${words(outcome.exit)} ${format.candleDay(Date.parse(outcome.exit_at), signal.timeframe)}` : `open until ${format.candleDay(Date.parse(signal.expires_at), signal.timeframe)}`, outcome ? "muted" : "chip running"],
     ]);
     line.title = `${signal.horizon} candles at most, model ${signal.model_version}, stake ${format.money(signal.stake_cents)}`;
     return line;
@@ -100,16 +100,29 @@ function drawLedger(profit, exposure) {
 
 /** What became of the predictions of one symbol that were served, and whether its market has drifted. */
 export function drawServed(tracked) {
-  const version = tracked.model?.model_version;
-  const ours = tracked.served.filter((track) => track.model_version === version);
   const finding = store.drift.get(tracked.name);
-  const shown = ours.map((track) => [
-    `${track.horizon} ahead`,
-    `${format.share(track.hit_rate)} of ${track.forecasts} came true, Brier ${track.brier.toFixed(3)}`,
+  const shown = [...byHorizon(tracked.served)].map(([horizon, sum]) => [
+    `${horizon} ahead`,
+    `${format.share(sum.hits / sum.forecasts)} of ${sum.forecasts} came true`,
+    "",
+    `Brier score ${(sum.brier / sum.forecasts).toFixed(3)}, of every model that was live; 0.25 knows nothing`,
   ]);
-  if (!shown.length) shown.push(["served", "no prediction of this model has come to its end yet"]);
+  if (!shown.length) shown.push(["served", "no prediction has come to its end yet"]);
   if (finding) shown.push(["drift", finding.drifted ? "found" : "none", finding.drifted ? "stale" : "", finding.note]);
   at("served").replaceChildren(...facts(shown));
+}
+
+/** Over all versions: an update makes a new one every few hours. */
+function byHorizon(served) {
+  const sums = new Map();
+  for (const track of [...served].sort((a, b) => a.horizon - b.horizon)) {
+    const sum = sums.get(track.horizon) ?? { forecasts: 0, hits: 0, brier: 0 };
+    sum.forecasts += track.forecasts;
+    sum.hits += track.hit_rate * track.forecasts;
+    sum.brier += track.brier * track.forecasts;
+    sums.set(track.horizon, sum);
+  }
+  return sums;
 }
 
 function facts(entries) {
