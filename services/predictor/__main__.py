@@ -111,7 +111,7 @@ async def main(env: Environment) -> None:
         reporter = Reporter(
             "predictor",
             VERSION,
-            problems=lambda: cache.problems() + predictor.problems(),
+            problems=lambda: cache.problems() + predictor.problems() + ledger.problems(),
             figures=lambda: cache.figures() | {"models_loaded": float(forecaster.models_loaded)},
         )
         cache = Cache(

@@ -118,3 +118,17 @@ async def test_a_restart_of_the_server_neither_repeats_nor_skips(
         while len(values(found)) < 2:
             found.append(await anext(batches))
     assert values(found) == [b"one", b"two"]
+
+
+async def test_a_reader_that_the_server_forgot_goes_on_where_it_was(
+    connection: Connection, bucket: Bucket
+) -> None:
+    await bucket.put("a", b"one")
+    async with following(connection) as batches:
+        found = await read(batches)
+        for consumer in await connection.js.consumers_info(STREAM):
+            await connection.js.delete_consumer(STREAM, consumer.name)
+        await bucket.put("b", b"two")
+        while len(values(found)) < 2:
+            found.append(await anext(batches))
+    assert values(found) == [b"one", b"two"]

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import Final, Protocol
 
 from services.predictor.domain.endings import Opened
@@ -21,6 +22,7 @@ from services.predictor.domain.exposure import Holding
 from services.predictor.handlers.turns import Turns
 from shared.contracts.errors import AppError
 from shared.contracts.events import CandlesUpdated
+from shared.contracts.records import Problem
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.contracts.trading import Signal
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE: Final = 4
 #: When to try again what failed, if there is no news before.
 _AGAIN_S: Final = 10.0
+_PROBLEMS_TOLD: Final = 20
 
 
 class Book(Protocol):
@@ -67,6 +70,7 @@ class Ledger:
         self._book = book
         self._candles = candles
         self._holdings: dict[Symbol, Holding] = {}
+        self._troubles: dict[Symbol, Problem] = {}
         self._settling = Turns(self._settle, at_once=_AT_ONCE)
 
     async def run(self) -> None:
@@ -77,6 +81,10 @@ class Ledger:
     def holdings(self) -> list[Holding]:
         """What is open, each at the newest close that was seen."""
         return list(self._holdings.values())
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What keeps signals from being followed, for the first few of them."""
+        return tuple(islice(self._troubles.values(), _PROBLEMS_TOLD))
 
     def on_opened(self, signal: Signal) -> None:
         """Candles may have come before the word of the signal, or while nobody listened."""
@@ -99,7 +107,10 @@ class Ledger:
             await self._follow(symbol)
         except AppError as exc:
             log.warning("signal not settled", extra={"symbol": symbol, "reason": str(exc)})
+            message = f"the signal of {symbol} cannot be followed: {exc}"
+            self._troubles[symbol] = Problem(code=exc.code, message=message)
             return asyncio.get_running_loop().time() + _AGAIN_S
+        self._troubles.pop(symbol, None)
         return None
 
     async def _follow(self, symbol: Symbol) -> None:

@@ -180,10 +180,13 @@ async def test_what_cannot_be_read_now_is_tried_again_without_news(market: Marke
     market.book.opens(signal())
     market.goes_on(flat(1), WIN)
     market.book.broken = Unavailable("NATS is away")
-    async with market.predictor():
+    async with market.predictor() as ledger:
         await asyncio.sleep(1)
+        (problem,) = ledger.problems()
+        assert "the signal of BTC/USDT cannot be followed: NATS is away" in problem.message
         market.book.broken = None
         await asyncio.sleep(10)
+        assert ledger.problems() == ()
     assert exits(market) == [Exit.TAKE_PROFIT]
 
 
