@@ -112,7 +112,10 @@ async def main(env: Environment) -> None:
         jobs = intake.orders(worker.on_order, at_once=settings.processes)
 
         async def say_how_children_run(stop: asyncio.Event) -> None:
-            log.info("training children: %s", await pool.isolation())
+            seen = await pool.isolation()
+            log.info("training children: %s", seen.summary)
+            if seen.competes:
+                log.warning("training takes time from the gateway: its priority cannot be lowered")
             await stop.wait()
 
         reporter.ready = True

@@ -12,7 +12,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from services.trainer.adapters.pool import TrainingPool
+from services.trainer.adapters.pool import Isolation, TrainingPool, scheduling
 from services.trainer.domain.drift import measure
 from services.trainer.domain.failures import Crashed, DeadlineExceeded, OutOfMemory, Unsound
 from services.trainer.domain.jobs import DriftJob, FitResult, Inputs
@@ -280,7 +280,9 @@ async def test_a_signal_to_the_whole_process_group_ends_no_job(
 async def test_children_yield_to_everything_else_in_their_parents_session(
     pool: TrainingPool,
 ) -> None:
-    assert await pool.isolation() == "SCHED_IDLE, 1 thread, at most 256 MB more per job"
+    assert await pool.isolation() == Isolation(
+        "SCHED_IDLE, 1 thread, at most 256 MB more per job", competes=False
+    )
     job, child = await _begun(pool, "SLOW")
     assert os.sched_getscheduler(child) == os.SCHED_IDLE
     assert os.getsid(child) == os.getsid(0)
@@ -288,10 +290,15 @@ async def test_children_yield_to_everything_else_in_their_parents_session(
     await job
 
 
+def test_a_process_of_everyday_priority_is_said_to_compete() -> None:
+    seen = scheduling(os.getpid())
+    assert (seen.competes, seen.summary[:7]) == (True, "nice 0,")
+
+
 async def test_a_real_job_is_trained_in_a_child_that_the_parent_need_not_resemble() -> None:
     stages: list[str] = []
     async with TrainingPool(1, memory_mb=256) as pool:
-        assert "1 thread," in await pool.isolation()  # the libraries have started none
+        assert "1 thread," in (await pool.isolation()).summary  # the libraries have started none
         trained = await pool.run(
             daily_job(horizons=(1, 3), rounds=20),
             INPUTS,

@@ -10,7 +10,7 @@ from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
@@ -33,6 +33,8 @@ _WARM_UP_S: Final = 120.0
 
 #: How long a fork, and the end of a process that was told to end, may take.
 _BRIEFLY_S: Final = 10.0
+#: The niceness of those that SCHED_IDLE is refused to.
+_LOWEST: Final = 19
 
 #: The libraries read these when they are imported.
 _ONE_THREAD: Final = {
@@ -130,13 +132,13 @@ class TrainingPool:
         """Of the processes that there are: the fork server's, and those of its children."""
         return self._server.pids() if self._server else []
 
-    async def isolation(self) -> str:
-        """How the children really run, as the kernel sees it: priority, threads, memory."""
+    async def isolation(self) -> "Isolation":
+        """How the children really run, as the kernel sees it."""
         async with self._working():
             server = await self._fork_server()
             await server.warm()
-            seen = await asyncio.to_thread(_scheduling, server.pid)
-        return f"{seen}, at most {self._memory_mb} MB more per job"
+            seen = await asyncio.to_thread(scheduling, server.pid)
+        return replace(seen, summary=f"{seen.summary}, at most {self._memory_mb} MB more per job")
 
     async def rest_when_idle(self, stop: asyncio.Event, *, after_s: float = 60.0) -> None:
         """A worker: end the fork server when there was no job for `after_s`. It holds the memory
@@ -365,12 +367,21 @@ async def _channel() -> AsyncIterator[tuple[StreamReader, StreamWriter, socket.s
             writer.close()
 
 
-def _scheduling(pid: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """`summary`: priority, threads and memory. `competes`: they take time from everybody else."""
+
+    summary: str
+    competes: bool
+
+
+def scheduling(pid: int) -> Isolation:
     """The scheduling of a process, from `/proc` (proc_pid_stat(5): fields 19, 20 and 41)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return "priority not known on this system"
+        return Isolation("priority not known on this system", competes=False)
     nice, threads, policy = (int(fields[number - 3]) for number in (19, 20, 41))
     idle = sys.platform == "linux" and policy == os.SCHED_IDLE
-    return f"{'SCHED_IDLE' if idle else f'nice {nice}'}, {threads} thread{'s' * (threads > 1)}"
+    seen = f"{'SCHED_IDLE' if idle else f'nice {nice}'}, {threads} thread{'s' * (threads > 1)}"
+    return Isolation(seen, competes=not idle and nice < _LOWEST)
