@@ -20,7 +20,7 @@ from tests.support.resuming import Resuming
 from tests.support.servers import NatsServer
 
 CLIENTS = 200
-ROUNDS = 2
+ROUNDS = 1
 EVENTS = 40 * ROUNDS
 
 

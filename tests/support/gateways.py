@@ -76,7 +76,7 @@ class Gateway:
 
 def start_gateway(data_dir: Path, nats_url: str, **settings: str) -> Gateway:
     """Start one and return at once."""
-    port = int(settings.pop("GATEWAY_PORT", "0")) or _free_port()
+    port = int(settings.pop("GATEWAY_PORT", "0")) or free_port()
     environment = {
         **os.environ,
         "DATA_DIR": str(data_dir),
@@ -365,7 +365,7 @@ def _candle(at_ms: int, number: int, back: int) -> Candle:
     return Candle(at_ms, middle, middle + 1.5, middle - 1.25, middle + (back % 5 - 2) / 2, 10.0)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
