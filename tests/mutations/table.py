@@ -711,4 +711,69 @@ _GATE: Final = (
     ),
 )
 
-MUTANTS: Final = (*_FEATURES, *_SPLITS, *_VALIDATION, *_SERVING, *_ISOLATION, *_GATE)
+_RETURN: Final = (
+    Mutant(
+        guard="a model that was rolled back from is never gone back to by itself",
+        file=f"{_DOMAIN}/lineage.py",
+        source="led[-1].created_at >= model.created_at",
+        instead="led[-1].created_at == model.created_at",
+        test=f"{_UNIT}/test_lineage.py"
+        "::test_after_a_rollback_and_a_training_the_model_that_was_refused_is_not_gone_back_to",
+    ),
+    Mutant(
+        guard="a rollback has a new token",
+        file="services/trainer/rollback.py",
+        source="            token=lease.token,\n            epoch=lease.epoch,\n",
+        instead="",
+        test="tests/integration/test_rollback.py"
+        "::test_an_earlier_model_lives_again_with_a_newer_token",
+    ),
+    Mutant(
+        guard="a rollback is carried out once",
+        file="services/trainer/rollback.py",
+        source="model.rolled_back.request_id == request.request_id",
+        instead="not request.request_id",
+        test=f"{_UNIT}/test_rollback.py::test_a_late_repeat_leaves_alone_what_was_promoted_since",
+    ),
+    Mutant(
+        guard="what a rollback needs is not deleted meanwhile",
+        file="services/trainer/rollback.py",
+        source="        await self._registry.store(artifact)\n",
+        instead="",
+        test=f"{_UNIT}/test_rollback.py"
+        "::test_no_clean_up_comes_between_the_look_at_the_files_and_the_promotion",
+    ),
+    Mutant(
+        guard="a clean-up leaves the live model, however old",
+        file=f"{_DOMAIN}/retention.py",
+        source="        yield models[-1]\n",
+        instead="        yield from ()\n",
+        test=f"{_UNIT}/test_retention.py::test_the_live_model_is_needed_however_old_it_is",
+    ),
+    Mutant(
+        guard="a clean-up leaves what was just stored",
+        file="services/trainer/cleanup.py",
+        source="artifact.name in names or not aged_out(artifact.stored_at, self._retention, now)",
+        instead="artifact.name in names",
+        test=f"{_UNIT}/test_cleanup.py"
+        "::test_what_was_stored_a_moment_ago_stays_until_the_registry_names_it",
+    ),
+    Mutant(
+        guard="what was stored again is not deleted",
+        file="shared/bus/objects.py",
+        source=", seq=artifact.sequence + 1",
+        instead="",
+        test="tests/integration/test_objects.py"
+        "::test_what_was_stored_again_since_it_was_listed_stays",
+    ),
+    Mutant(
+        guard="what another model foretold is not given as fresh",
+        file="services/gateway/domain/copies.py",
+        source="if prediction.stale or prediction.model_version == live:",
+        instead="if live:",
+        test="tests/unit/gateway/test_gateway_facts.py"
+        "::test_when_another_model_goes_live_listeners_hear_that_what_they_have_is_stale",
+    ),
+)
+
+MUTANTS: Final = (*_FEATURES, *_SPLITS, *_VALIDATION, *_SERVING, *_ISOLATION, *_GATE, *_RETURN)
