@@ -164,8 +164,8 @@ async def test_the_cooldown_counts_from_an_end_that_this_predictor_did_not_see(
 
 
 async def test_a_removed_old_signal_does_not_hide_the_last_one(floor: Floor) -> None:
-    await floor.ends(opened(candle=-900), candles=1)
-    await floor.ends(opened(candle=0), candles=1)
+    for candle in (-900, -500, 0):
+        await floor.ends(opened(candle=candle), candles=1)
     await floor.bucket.delete(subjects.closed_signal(opened(candle=-900).id))
     floor.market.shows(outlook(priced(candle=2)))
     await floor.trader().on_tick()

@@ -105,6 +105,14 @@ def test_a_position_is_stopped_before_it_is_liquidated(
         assert (1.0 + margin) / (1.0 + MAINTENANCE) > stop
 
 
+def test_room_is_left_for_costs_and_the_margin_that_the_exchange_wants() -> None:
+    dear = replace(RULES, fee_pct=1.0, slippage_pct=1.0, min_net_profit_pct=5.0)
+    narrow = SignalParameters(take_profit_atr=1.0, stop_loss_atr=1.0)
+    # A stop at 0.1 %, twice; costs of 4 %; a maintenance margin of 1 %.
+    assert most_leverage(0.1, narrow, dear) == pytest.approx(1.0 / 0.052)
+    assert leverage(0.5, 0.1, narrow, 1, dear) == 19.2
+
+
 def test_a_raw_nine_tenths_without_a_proven_edge_gives_one() -> None:
     chance = replace(score(7), roc_auc=0.53, roc_auc_interval=(0.49, 0.57))
     assert leverage(proven_edge(0.9, chance), 0.5, PARAMETERS, 7, RULES) == 1.0
