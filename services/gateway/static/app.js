@@ -57,6 +57,7 @@ function hearModels(kind, data, at) {
     const mode = model.mode ?? store.run?.mode ?? tracked.model?.mode ?? "trained";
     tracked.model = { created_at: at, ...model, mode };
     tracked.changed = true;
+    if (model.symbol === store.selected) loadModel(model.symbol);
   }
 }
 
