@@ -711,6 +711,87 @@ _GATE: Final = (
     ),
 )
 
+_SEARCH: Final = (
+    Mutant(
+        guard="parameters for a window are chosen by what was known when it began",
+        file=f"{_DOMAIN}/evolution.py",
+        source="chosen = [best(window)",
+        instead="chosen = [best(WINDOWS)",
+        test=f"{_UNIT}/test_evolution.py::test_no_window_knows_what_is_only_seen_in_it",
+    ),
+    Mutant(
+        guard="a trade that is still open is not known",
+        file=f"{_DOMAIN}/evolution.py",
+        source="        total = self.total[:, :window].sum(axis=1) - self.purged_total[:, last]\n",
+        instead="        total = self.total[:, :window].sum(axis=1)\n",
+        test=f"{_UNIT}/test_evolution.py"
+        "::test_a_trade_that_was_open_when_a_window_began_was_not_known_then",
+    ),
+    Mutant(
+        guard="a trade that may outlast its window counts as open",
+        file=f"{_DOMAIN}/replay.py",
+        source="purged = row + horizons[horizon] >= stop",
+        instead="purged = row >= stop",
+        test=f"{_UNIT}/test_replay.py::test_what_may_outlast_its_window_is_marked",
+    ),
+    Mutant(
+        guard="the stop-loss is taken to come first",
+        file=f"{_DOMAIN}/replay.py",
+        source="stopped == first]",
+        instead="reached != first]",
+        test=f"{_UNIT}/test_replay.py::test_a_replay_is_every_signal_settled_one_by_one",
+    ),
+    Mutant(
+        guard="a signal that opens beyond its levels is no trade",
+        file=f"{_DOMAIN}/replay.py",
+        source="        missed = at_open & (candle == row + 1)\n",
+        instead="        missed = at_open & (candle < row)\n",
+        test=f"{_UNIT}/test_replay.py::test_a_replay_is_every_signal_settled_one_by_one",
+    ),
+    Mutant(
+        guard="what the best of many gains by luck adopts nothing",
+        file=f"{_DOMAIN}/adoption.py",
+        source="    if c.by_luck:\n",
+        instead="    if c.by_luck and not trades:\n",
+        test=f"{_UNIT}/test_adoption.py::test_what_the_best_of_many_gets_by_luck_adopts_nothing",
+    ),
+    Mutant(
+        guard="to lose less is not to gain",
+        file=f"{_DOMAIN}/adoption.py",
+        source="for gained in (chosen, chosen - before)]",
+        instead="for gained in (chosen - before,)]",
+        test=f"{_UNIT}/test_adoption.py::test_to_lose_less_is_not_to_gain",
+    ),
+    Mutant(
+        guard="a gain over the present parameters has to be sure",
+        file=f"{_DOMAIN}/adoption.py",
+        source="for gained in (chosen, chosen - before)]",
+        instead="for gained in (chosen,)]",
+        test=f"{_UNIT}/test_adoption.py::test_more_than_the_present_parameters_must_be_sure_too",
+    ),
+    Mutant(
+        guard="half of the windows are not most",
+        file=f"{_DOMAIN}/adoption.py",
+        source="    if 2 * c.windows_better <= len(c.windows):\n",
+        instead="    if 2 * c.windows_better < len(c.windows):\n",
+        test=f"{_UNIT}/test_adoption.py::test_half_of_the_windows_are_not_most",
+    ),
+    Mutant(
+        guard="a run adopts once",
+        file=f"{_DOMAIN}/attempts.py",
+        source="    if any(known.run_id == attempt.run_id for known in stored.history):\n",
+        instead="    if attempt in stored.history:\n",
+        test=f"{_UNIT}/test_job.py::test_a_job_whose_worker_died_before_its_end_adopts_once",
+    ),
+    Mutant(
+        guard="an older holder notes no attempt over a newer one's",
+        file=f"{_DOMAIN}/attempts.py",
+        source="stored.token >= token:",
+        instead="stored.token < 0:",
+        test=f"{_UNIT}/test_attempts.py::test_an_older_holder_is_fenced",
+    ),
+)
+
 _RETURN: Final = (
     Mutant(
         guard="a model that was rolled back from is never gone back to by itself",
@@ -776,4 +857,13 @@ _RETURN: Final = (
     ),
 )
 
-MUTANTS: Final = (*_FEATURES, *_SPLITS, *_VALIDATION, *_SERVING, *_ISOLATION, *_GATE, *_RETURN)
+MUTANTS: Final = (
+    *_FEATURES,
+    *_SPLITS,
+    *_VALIDATION,
+    *_SERVING,
+    *_ISOLATION,
+    *_GATE,
+    *_SEARCH,
+    *_RETURN,
+)

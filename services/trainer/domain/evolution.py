@@ -7,7 +7,7 @@ the same search finds on all candles is adopted only where that comparison is co
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from statistics import NormalDist
 from typing import Final, NamedTuple
@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from services.trainer.domain import grid
-from services.trainer.domain.evidence import lower_bound
+from services.trainer.domain.adoption import Comparison, Taken, judged, result
 from services.trainer.domain.paths import paths
 from services.trainer.domain.replay import Replay
 from shared.contracts.terms import Horizon, Timeframe
-from shared.contracts.trading import Backtest, ParameterSearch, SignalParameters, TradingTerms
+from shared.contracts.trading import ParameterSearch, SignalParameters, TradingTerms
 from shared.model.candles import Candles
 from shared.trading.levels import nearest
 
@@ -32,13 +32,6 @@ WINDOWS: Final = 6
 #: The first windows are only searched in, and the others compared in as well.
 _ONLY_SEARCHED: Final = 2
 _LEAST_ROWS: Final = 10
-
-#: With fewer trades their mean is not known well enough to judge by.
-MIN_TRADES: Final = 30
-
-#: How much more each trade must give than the present parameters do, in percent of the price: for
-#: less it is not worth that what is live becomes something else.
-MARGIN_PCT: Final = 0.05
 
 #: In a search, what a set gained counts less so many standard errors: what gained little, or now
 #: and then, is not chosen.
@@ -85,8 +78,8 @@ def search(
     compared = windows[_ONLY_SEARCHED:]
     chosen = [best(window) for window in range(_ONLY_SEARCHED, WINDOWS)]
     proven = sums.surely(WINDOWS, errors=NormalDist().inv_cdf(1.0 - _BY_LUCK / len(tried)))
-    return _judged(
-        _Comparison(
+    return judged(
+        Comparison(
             tried=len(tried),
             before=present,
             after=after,
@@ -99,7 +92,7 @@ def search(
     )
 
 
-class _Sums(NamedTuple):
+class Sums(NamedTuple):
     """Of the returns of each set in each window, of their squares, and of both as far as trades may
     not have ended with their window: [sets, windows].
     """
@@ -120,116 +113,23 @@ class _Sums(NamedTuple):
         return gained
 
 
-def _sums(replay: Replay, tried: Parameters, windows: Windows) -> _Sums:
+def _sums(replay: Replay, tried: Parameters, windows: Windows) -> Sums:
     sums = np.zeros((4, len(tried) * len(windows)))
     for lane, _, net_pct, purged in replay.trades(tried, windows):
         both = np.stack([net_pct, net_pct**2])
         sums[:2, lane] += both
         sums[2:, lane] += np.where(purged, both, 0.0)
-    return _Sums(*sums.reshape(4, len(tried), len(windows)))
+    return Sums(*sums.reshape(4, len(tried), len(windows)))
 
 
-class _Taken(NamedTuple):
-    """Trades: the rows at whose closes they were decided, and their returns in percent."""
-
-    row: npt.NDArray[np.intp]
-    net_pct: Values
-
-    def by_row(self, windows: Windows) -> Values:
-        """What was gained by each row of the windows; 0 where no trade was decided."""
-        first = windows[0].start
-        gained = np.zeros(windows[-1].stop - first)
-        gained[self.row - first] = self.net_pct
-        return gained
-
-
-def _taken(replay: Replay, chosen: Parameters, windows: Windows) -> _Taken:
+def _taken(replay: Replay, chosen: Parameters, windows: Windows) -> Taken:
     """The trades of the first set in the first window, of the second in the second, and so on."""
     rows, net_pcts = [np.empty(0, np.intp)], [np.empty(0)]
     for lane, row, net_pct, _ in replay.trades(chosen, windows):
         number, window = np.divmod(lane, len(windows))
         rows.append(row[number == window])
         net_pcts.append(net_pct[number == window])
-    return _Taken(np.concatenate(rows), np.concatenate(net_pcts))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Comparison:
-    """`by_luck`: the best of so many sets gains as much on all rows where none gains anything.
-    `block` are the rows that one trade may touch.
-    """
-
-    tried: int
-    before: SignalParameters
-    after: SignalParameters
-    by_luck: bool
-    windows: Windows
-    block: int
-    of_before: _Taken
-    of_chosen: _Taken
-
-    @property
-    def gain_pct(self) -> float:
-        """More than the present parameters, for each trade."""
-        more = float(self.of_chosen.net_pct.sum() - self.of_before.net_pct.sum())
-        return more / len(self.of_chosen.row)
-
-    @property
-    def windows_better(self) -> int:
-        first = self.windows[0].start
-        more = self.of_chosen.by_row(self.windows) - self.of_before.by_row(self.windows)
-        return sum(bool(more[w.start - first : w.stop - first].sum() > 0) for w in self.windows)
-
-    @property
-    def convincing(self) -> bool:
-        """Whether they surely gain something, and surely more than the present ones."""
-        chosen, before = (t.by_row(self.windows) for t in (self.of_chosen, self.of_before))
-        least = [lower_bound(gained, self.block) for gained in (chosen, chosen - before)]
-        return all(bound is not None and bound > 0.0 for bound in least)
-
-
-def _judged(c: _Comparison) -> ParameterSearch:
-    objection = _objection(c)
-    return ParameterSearch(
-        adopted=objection is None,
-        note=objection
-        or f"each trade gives {c.gain_pct:.2f} % more than with the present parameters, and "
-        f"{c.windows_better} of {len(c.windows)} windows are better",
-        tried=c.tried,
-        folds=len(c.windows),
-        folds_better=c.windows_better,
-        before=c.before,
-        after=c.after,
-        before_result=_result(c.of_before.net_pct),
-        after_result=_result(c.of_chosen.net_pct),
-    )
-
-
-def _objection(c: _Comparison) -> str | None:
-    """Why the present parameters stay; None if nothing speaks for them."""
-    trades = len(c.of_chosen.row)
-    if c.after == c.before:
-        return "nothing within reach is surely better than the present parameters"
-    if trades < MIN_TRADES:
-        return f"{trades} trades are too few to judge by: {MIN_TRADES} are needed"
-    if c.by_luck:
-        return f"the best of {c.tried} sets would look as good by luck"
-    if c.gain_pct < MARGIN_PCT:
-        return f"each trade gives {c.gain_pct:.2f} % more: {MARGIN_PCT} % are asked for"
-    if 2 * c.windows_better <= len(c.windows):
-        return f"only {c.windows_better} of {len(c.windows)} windows are better"
-    if not c.convincing:
-        return "that anything is gained is less than 99 % sure"
-    return None
-
-
-def _result(net_pct: Values) -> Backtest:
-    return Backtest(
-        trades=len(net_pct),
-        hit_rate=float((net_pct > 0.0).mean()) if len(net_pct) else None,
-        mean_net_pct=float(net_pct.mean()) if len(net_pct) else None,
-        total_net_pct=float(net_pct.sum()),
-    )
+    return Taken(np.concatenate(rows), np.concatenate(net_pcts))
 
 
 def _windows(rows: int) -> list[range]:
@@ -238,7 +138,7 @@ def _windows(rows: int) -> list[range]:
 
 
 def _not_searched(present: SignalParameters, rows: int) -> ParameterSearch:
-    nothing = _result(np.empty(0))
+    nothing = result(np.empty(0))
     return ParameterSearch(
         adopted=False,
         note=f"{rows} unseen candles are too few to search on: {WINDOWS * _LEAST_ROWS} are needed",

@@ -1,9 +1,11 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from services.trainer.domain import grid
-from services.trainer.domain.evolution import MIN_TRADES, search
+from services.trainer.domain.adoption import MIN_TRADES
+from services.trainer.domain.evolution import Sums, search
 from shared.contracts.terms import Timeframe
 from shared.contracts.trading import ParameterSearch, SignalParameters, TradingTerms
 from tests.support.planted_edge import BEST, HORIZONS, Told, aimless, planted_edge
@@ -104,3 +106,16 @@ def test_parameters_of_a_horizon_that_the_model_lacks_mean_the_nearest() -> None
 def test_the_same_search_finds_the_same() -> None:
     told = planted_edge(1500, seed=3, right=0.8)
     assert searched(told, SURE) == searched(told, SURE)
+
+
+def test_a_trade_that_was_open_when_a_window_began_was_not_known_then() -> None:
+    """Of one set in two windows: 3 % in the first, of which 2 % may have come after its end."""
+    sums = Sums(
+        total=np.array([[3.0, 5.0]]),
+        squares=np.array([[5.0, 25.0]]),
+        purged_total=np.array([[2.0, 0.0]]),
+        purged_squares=np.array([[4.0, 0.0]]),
+    )
+    assert sums.surely(1, errors=0.0) == pytest.approx([1.0])
+    assert sums.surely(1, errors=2.0) == pytest.approx([-1.0])
+    assert sums.surely(2, errors=0.0) == pytest.approx([8.0])
