@@ -227,10 +227,9 @@ def _metadata(outlook: Outlook, forecast: Forecast | None, offer: _Offer | None)
     if outlook.note:
         known["note"] = outlook.note
     if prediction := outlook.prediction:
-        known |= {
-            "model_version": prediction.model_version,
-            "stale_reason": prediction.stale_reason,
-        }
+        known["model_version"] = prediction.model_version
+        if prediction.stale_reason:
+            known["stale_reason"] = prediction.stale_reason
     if forecast:
         known |= {"horizon": forecast.horizon, "p_up": forecast.p_up}
     if offer:

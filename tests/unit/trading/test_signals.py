@@ -96,6 +96,18 @@ def test_the_accuracy_is_that_of_the_ensemble_at_the_horizon() -> None:
 def test_the_first_filter_that_fails_is_the_reason_and_all_are_told() -> None:
     rejection = rejected(decided(outlook(accuracy=0.1), min_confidence_threshold=0.9))
     assert rejection.reason == "accuracy"
+    assert rejection.metadata == {
+        "candle_at": "2026-01-05T00:00:00Z",
+        "model_version": "v1",
+        "horizon": 7,
+        "p_up": 0.7,
+        "side": "long",
+        "entry": 100.0,
+        "take_profit": 104.0,
+        "stop_loss": 97.0,
+        "atr_pct": 2.0,
+        "leverage": 1.0,
+    }
     assert [result.name for result in rejection.filters] == list(FILTERS)
     failed = [result.name for result in rejection.filters if not result.passed]
     assert failed == ["accuracy", "confidence"]
@@ -131,7 +143,11 @@ def test_a_stop_that_is_too_far_for_the_whole_price_is_refused() -> None:
 
 
 def test_what_is_open_and_this_one_together_stay_within_the_cap() -> None:
-    rules: dict[str, Any] = {"auto_leverage": False, "paper_capital": 1000, "max_exposure_pct": 10.0}
+    rules: dict[str, Any] = {
+        "auto_leverage": False,
+        "paper_capital": 1000,
+        "max_exposure_pct": 10.0,
+    }
     accepted(decided(standing=Standing(gross_cents=9_000), **rules))
     full = rejected(decided(standing=Standing(gross_cents=9_001), **rules))
     assert full.reason == "exposure_cap"
