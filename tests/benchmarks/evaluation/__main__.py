@@ -69,10 +69,21 @@ def main(arguments: list[str]) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
         text = evaluated(evaluation, market.source, pool)
+    text += f"\n`{_command(options)}`, {utc_now():%Y-%m-%d}. {report.machine()}.\n"
     if options.write:
         _PAGE.write_text(text)
     else:
         sys.stdout.write(text)
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What does it again. A folder is the reader's own, so its name is left out."""
+    folder = [] if options.candles is None else ["--candles DIR"]
+    every = [] if options.every == _EVERY else [f"--every {options.every}"]
+    changed = [*folder, *every]
+    if not changed:
+        return "make evaluation"
+    return " ".join(["python -m tests.benchmarks.evaluation", *changed])
 
 
 def evaluated(evaluation: Evaluation, source: str, pool: Executor) -> str:
@@ -100,7 +111,6 @@ def evaluated(evaluation: Evaluation, source: str, pool: Executor) -> str:
             asked=_traded(evaluation, lessons, rules),
             unasked=_traded(evaluation, lessons, replace(rules, min_accuracy_target=0.0)),
         ),
-        f"`make evaluation`, {utc_now():%Y-%m-%d}. {report.machine()}.",
     )
 
 
@@ -159,8 +169,10 @@ def _how(evaluation: Evaluation, lessons: Lessons, source: str) -> str:
         f"features need ({min(each):%Y-%m}), every symbol is trained in full after each "
         f"{evaluation.every} candles of the market's calendar ({trainings} trainings), by the code "
         "that trains in the product, and every candle up to the next training is forecast by the "
-        "code that serves, which is given no candle beyond it. In the product, models are younger: "
-        "they are brought up to date every six hours and trained anew every week."
+        "code that serves, which is given no candle beyond it. Settings and signal parameters are "
+        "the defaults. In the product, models are younger: they are brought up to date every six "
+        "hours and trained anew every week. `tests/unit/benchmarks/test_evaluation.py` changes the "
+        "future and looks whether a forecast has changed."
     )
 
 

@@ -67,7 +67,7 @@ class Traded:
     unasked: tuple[Result, ...]
 
 
-def page(how: str, markets: Sequence[Market], traded: Traded, footer: str) -> str:
+def page(how: str, markets: Sequence[Market], traded: Traded) -> str:
     real, *made_up = markets
     return "\n".join(
         [
@@ -82,8 +82,6 @@ def page(how: str, markets: Sequence[Market], traded: Traded, footer: str) -> st
             "## Where the truth is known",
             "",
             *(line for market in made_up for line in _market(market, level="###")),
-            footer,
-            "",
         ]
     )
 
