@@ -32,7 +32,7 @@ _BOOSTERS: Final = 3
 def measure(plan: Plan) -> Section:
     daily = markets.daily(plan.candles)
     candles = daily.long_enough(markets.with_history(plan.daily_rows))[0]
-    packed, natives = _trained(candles, plan)
+    packed, natives = trained(candles, plan)
     row = matrix(candles[-WARMUP - 1 :])
     return Section(
         title="Serving",
@@ -54,25 +54,25 @@ def _rows(
     times = 50 if plan.turns > 1 else 1
     cold = in_turns(
         lambda: probabilities(decode(packed), row),
-        lambda: _asked([load(data) for data, load in natives], row),
+        lambda: asked([load(data) for data, load in natives], row),
         turns=plan.turns,
         times=(times, 1),
     )
     warm = in_turns(
         partial(probabilities, model, row),
-        partial(_asked, loaded, row),
+        partial(asked, loaded, row),
         turns=plan.turns,
         times=(times, times),
     )
     copies = [bytes(bytearray(packed)) for _ in range(plan.cold)]
     many = in_turns(
         lambda: [probabilities(decode(copy), row) for copy in copies],
-        lambda: [_asked([load(data) for data, load in natives], row) for _ in copies],
+        lambda: [asked([load(data) for data, load in natives], row) for _ in copies],
         turns=1,
     )
     whole = in_turns(
         partial(forecast, model, newest),
-        lambda: _asked(loaded, matrix(newest)),
+        lambda: asked(loaded, matrix(newest)),
         turns=plan.turns,
         times=(times, times),
     )
@@ -87,7 +87,7 @@ def _rows(
     )
 
 
-def _trained(candles: Candles, plan: Plan) -> tuple[bytes, list[Native]]:
+def trained(candles: Candles, plan: Plan) -> tuple[bytes, list[Native]]:
     """An artifact, and the boosters that it was packed from."""
     job = job_for(candles, Timeframe.D1, plan.daily_rows, plan.rounds)
     with noted() as calls:
@@ -129,5 +129,5 @@ def _saved_catboost(model: Any) -> bytes:
         return path.read_bytes()
 
 
-def _asked(loaded: list[Any], row: Matrix) -> list[np.ndarray[Any, Any]]:
+def asked(loaded: list[Any], row: Matrix) -> list[np.ndarray[Any, Any]]:
     return [np.asarray(predict(row)) for predict in loaded]

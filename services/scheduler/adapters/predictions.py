@@ -1,6 +1,7 @@
 """The predictors, which can make predictions before anyone asks."""
 
 import logging
+from dataclasses import asdict
 from typing import Final
 
 from shared.bus.connection import Connection
@@ -29,5 +30,4 @@ class Predictors:
         except Unavailable as exc:
             log.warning("nothing pregenerated", extra={"reason": str(exc)})
         else:
-            extra = {"made": found.made, "failed": found.failed, "waiting": found.waiting}
-            log.info("pregenerated", extra=extra)
+            log.info("pregenerated", extra=asdict(found))
