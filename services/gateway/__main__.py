@@ -48,12 +48,15 @@ from shared.market.store import CandleStore
 from shared.runtime.clock import utc_now
 from shared.runtime.service import run
 from shared.runtime.settings import Environment
-from shared.runtime.tasks import Worker, endless, supervise
+from shared.runtime.tasks import Worker, endless, stopped_within, supervise
 from shared.runtime.version import VERSION
 
 log = logging.getLogger(__name__)
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+
 _LOOK_EVERY_S = 2.0
+_LOOK_AGAIN_S = 0.1
 _TURN = 64
 _SYMBOLS = "the list of symbols (is the scheduler running?)"
 _PREDICTIONS, _MODELS, _EVENTS = "the predictions", "the models", "the events"
@@ -141,28 +144,18 @@ async def main(env: Environment) -> None:
             caught_up=partial(readiness.known, _MODELS),
         )
 
-        async def open_bus() -> None:
-            await connection.open()
-            await topology.ensure(connection)
-            opened.set()
-            await asyncio.Event().wait()
-
         follow_signals = partial(
             follow,
             Bucket(connection, subjects.SIGNALS),
             Signal,
             pattern=subjects.OPEN_SIGNALS,
             put=news.on_open_signal,
-            gone=lambda key: news.on_signal_gone(subjects.symbol_of_open_signal(key)),
+            gone=lambda key: news.on_signal_gone(Symbol.from_token(key.removeprefix("open."))),
             caught_up=partial(readiness.known, _SIGNALS),
         )
 
-        def on_the_bus(work: Callable[[], Coroutine[Any, Any, None]]) -> Worker:
-            async def once_it_is_open() -> None:
-                await opened.wait()
-                await work()
-
-            return endless(once_it_is_open)
+        def on_the_bus(work: Work) -> Worker:
+            return endless(partial(_once, opened, work))
 
         async def look_around() -> None:
             roll = RollCall()
@@ -174,11 +167,12 @@ async def main(env: Environment) -> None:
                 readiness.known(_STATUS)
                 await asyncio.sleep(_LOOK_EVERY_S)
 
+        answer = partial(serve, app, partial(WebSocket, clients), express, listener)
         log.info("listening", extra={"address": _address(listener)})
         await supervise(
             connection.stay_open,
-            partial(serve, app, partial(WebSocket, clients), express, listener),
-            endless(open_bus),
+            partial(_once_ready, readiness, answer) if settings.shares_port else answer,
+            endless(partial(_open_bus, connection, opened)),
             on_the_bus(partial(reporter.report_itself, connection, asyncio.Event())),
             on_the_bus(follow_universe),
             on_the_bus(follow_predictions),
@@ -191,6 +185,26 @@ async def main(env: Environment) -> None:
             on_the_bus(look_around),
             grace=5,
         )
+
+
+async def _open_bus(connection: Connection, opened: asyncio.Event) -> None:
+    await connection.open()
+    await topology.ensure(connection)
+    opened.set()
+    await asyncio.Event().wait()
+
+
+async def _once(opened: asyncio.Event, work: Work) -> None:
+    await opened.wait()
+    await work()
+
+
+async def _once_ready(readiness: Readiness, worker: Worker, stop: asyncio.Event) -> None:
+    """On a port that others share, the kernel would bring us clients that they could serve."""
+    while not readiness.complete:
+        if await stopped_within(stop, _LOOK_AGAIN_S):
+            return
+    await worker(stop)
 
 
 async def _follow_events(
