@@ -7,6 +7,10 @@ from tests.mutations.mutant import Mutant
 _DOMAIN = "services/trainer/domain"
 _UNIT = "tests/unit/trainer"
 _MODEL = "tests/unit/model"
+_TRADER = "tests/unit/predictor/test_trader.py"
+_TRADING = "tests/unit/trading/test_settlement.py"
+_BUS = "tests/integration/test_ledger_bus.py"
+_COPIES = "tests/integration/test_trading_copies.py"
 _LIGHT = (
     "tests/unit/architecture/test_light_processes.py::test_a_light_process_imports_no_heavy_library"
 )
@@ -857,6 +861,136 @@ _RETURN: Final = (
     ),
 )
 
+_LEDGER: Final = (
+    Mutant(
+        guard="a float of money is the decimal that it is written as",
+        file="shared/trading/settlement.py",
+        source="Fraction(repr(number))",
+        instead="Fraction(number)",
+        test=f"{_TRADING}::test_a_float_is_taken_for_the_decimal_it_is_written_as",
+    ),
+    Mutant(
+        guard="no more than the stake is lost",
+        file="shared/trading/settlement.py",
+        source="max(round(gross), stake_is_gone)",
+        instead="round(gross)",
+        test=f"{_TRADING}::test_no_more_than_the_stake_can_be_lost",
+    ),
+    Mutant(
+        guard="of two levels in one candle the stop-loss counts",
+        file="shared/trading/settlement.py",
+        source="        if self._stopped(worst):\n",
+        instead="        if self._stopped(worst) and not self._reached(best):\n",
+        test=f"{_TRADING}::test_of_both_touched_in_one_candle_the_stop_loss_counts",
+    ),
+    Mutant(
+        guard="a gap beyond the take-profit gives no more than was asked",
+        file="shared/trading/settlement.py",
+        source="_Fill(at_ms, self.take_profit)",
+        instead="_Fill(at_ms, opened)",
+        test=f"{_TRADING}::test_a_gap_beyond_the_take_profit_gives_no_more_than_was_asked",
+    ),
+    Mutant(
+        guard="an ending is told before the signal is let go of",
+        file="services/predictor/handlers/ledger.py",
+        source="        await self._book.tell(kept)\n        await self._book.release(opened)\n",
+        instead="        await self._book.release(opened)\n        await self._book.tell(kept)\n",
+        test="tests/unit/predictor/test_ledger.py"
+        "::test_killed_at_any_step_the_next_one_ends_it_once",
+    ),
+    Mutant(
+        guard="the first outcome that was kept stands",
+        file="services/predictor/handlers/ledger.py",
+        source="await self._book.tell(kept)",
+        instead="await self._book.tell(ended)",
+        test="tests/unit/predictor/test_ledger.py"
+        "::test_an_outcome_that_is_kept_stands_whatever_candles_came_since",
+    ),
+    Mutant(
+        guard="an ending that was told is not told again after the server forgot its id",
+        file="services/predictor/adapters/ledger.py",
+        source="codec.decode_event(last.data).id != fact.id",
+        instead="True",
+        test=f"{_BUS}::test_an_ending_is_told_once_however_long_ago",
+    ),
+    Mutant(
+        guard="a late predictor lets go of the signal that it settled, and of no other",
+        file="services/predictor/adapters/ledger.py",
+        source="delete(key, opened.revision)",
+        instead="delete(key)",
+        test=f"{_BUS}::test_to_release_what_has_gone_does_nothing_to_what_came_since",
+    ),
+    Mutant(
+        guard="a copy knows how far it goes in the same transaction",
+        file="services/predictor/adapters/copies.py",
+        source="        await database.rollback()\n",
+        instead="        await database.commit()\n",
+        test=f"{_COPIES}::test_what_was_not_taken_to_the_end_is_taken_again",
+    ),
+    Mutant(
+        guard="a copy of a stream that was lost is begun anew",
+        file="shared/bus/trail.py",
+        source="after.epoch != epoch or ",
+        instead="",
+        test="tests/integration/test_trail.py"
+        "::test_another_stream_in_its_place_is_read_from_its_beginning",
+    ),
+)
+
+_SIGNALS: Final = (
+    Mutant(
+        guard="a signal is opened only on what is known of all open ones",
+        file="services/predictor/adapters/openings.py",
+        source="            openings.revision,\n",
+        instead="            (await self._signals.state(subjects.OPEN_SIGNALS)).revision,\n",
+        test=f"{_TRADER}::test_room_that_another_predictor_took_meanwhile_is_not_taken_twice",
+    ),
+    Mutant(
+        guard="what a dead predictor opened is told",
+        file="services/predictor/handlers/trader.py",
+        source="            await self._tell_of(signal)\n",
+        instead="            pass\n",
+        test=f"{_TRADER}::test_a_predictor_that_died_between_opening_and_telling_is_made_up_for",
+    ),
+    Mutant(
+        guard="an event that JetStream forgot the name of is not told again",
+        file="services/predictor/adapters/announcements.py",
+        source="if last is None or _id(last.data) != fact.id:",
+        instead="if fact:",
+        test="tests/integration/test_signal_bus.py"
+        "::test_an_event_is_told_once_though_jetstream_has_forgotten_its_id",
+    ),
+    Mutant(
+        guard="a time that ran out does not hide the last signal",
+        file="services/predictor/adapters/openings.py",
+        source="[newest] if isinstance(newest, Entry) else await self._signals.entries(pattern)",
+        instead="[newest] if isinstance(newest, Entry) else []",
+        test=f"{_TRADER}::test_a_removed_old_signal_does_not_hide_the_last_one",
+    ),
+    Mutant(
+        guard="a tick lets others run",
+        file="services/predictor/handlers/trader.py",
+        source="await asyncio.sleep(0)  # where nothing was new, nothing has waited",
+        instead="pass",
+        test=f"{_TRADER}::test_a_tick_lets_others_run_between_symbols",
+    ),
+    Mutant(
+        guard="leverage falls with the range, whatever costs take",
+        file="shared/trading/leverage.py",
+        source="- _taken_by_costs(parameters, rules)",
+        instead="- 2.0 * one_way_pct(rules) / 100.0 / (win + loss)",
+        test="tests/unit/trading/test_leverage.py::test_it_is_antitone_in_the_average_true_range",
+    ),
+    Mutant(
+        guard="a position is never liquidated before it is stopped",
+        file="shared/trading/leverage.py",
+        source="min(rules.max_leverage, most_leverage(atr_pct, parameters, rules))",
+        instead="rules.max_leverage",
+        test="tests/unit/trading/test_leverage.py"
+        "::test_room_is_left_for_costs_and_the_margin_that_the_exchange_wants",
+    ),
+)
+
 MUTANTS: Final = (
     *_FEATURES,
     *_SPLITS,
@@ -866,4 +1000,6 @@ MUTANTS: Final = (
     *_GATE,
     *_SEARCH,
     *_RETURN,
+    *_LEDGER,
+    *_SIGNALS,
 )
