@@ -108,8 +108,13 @@ export function drawServed(tracked) {
     `Brier score ${(sum.brier / sum.forecasts).toFixed(3)}, of every model that was live; 0.25 knows nothing`,
   ]);
   if (!shown.length) shown.push(["served", "no prediction has come to its end yet"]);
-  if (finding) shown.push(["drift", finding.drifted ? "found" : "none", finding.drifted ? "stale" : "", finding.note]);
+  if (finding) shown.push(["drift", judgement(finding), finding.drifted ? "stale" : "", finding.note]);
   at("served").replaceChildren(...facts(shown));
+}
+
+function judgement({ drifted, feature_p_value, outcome_p_value }) {
+  if (drifted) return "found";
+  return feature_p_value == null && outcome_p_value == null ? "too early to tell" : "none";
 }
 
 /** Over all versions: an update makes a new one every few hours. */
