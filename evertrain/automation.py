@@ -1,6 +1,7 @@
 """The automation and its configuration, asked and shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from datetime import datetime
 
 from rich.console import Console
@@ -24,6 +25,8 @@ from shared.contracts.requests import (
     StopRequest,
     TrainingStatusRequest,
 )
+from shared.contracts.trading import EvolvedParameters
+from shared.contracts.trading import EvolvedParameters, SignalParameters
 
 
 async def start(connection: Connection, request: StartRequest) -> Started:
@@ -102,6 +105,8 @@ def show_configuration(report: ConfigurationReport, out: Console) -> None:
     values = ((name, _text(getattr(report, name))) for name in KINDS)
     out.print(table("Setting", "Value", rows=values))
     out.print(f"revision {report.revision}, {_origin(report)}")
+    if report.evolution:
+        show_evolution(report.evolution, out)
     if report.history:
         changes = (
             (one.revision, moment(one.at), one.by, *_cells(change))
@@ -110,6 +115,44 @@ def show_configuration(report: ConfigurationReport, out: Console) -> None:
         )
         columns = ("Revision", "At", "By", "Setting", "Old", "New")
         out.print(table(*columns, rows=changes, numbers=("Revision",)))
+    if report.evolution:
+        _show_evolution(report.evolution, out)
+
+
+def _show_evolution(evolution: Sequence[EvolvedParameters], out: Console) -> None:
+    """Of most symbols there is nothing to tell: these are only counted."""
+    others = [each for each in evolution if each.parameters != SignalParameters()]
+    out.print(
+        f"signal parameters: of {len(evolution)} symbols whose parameters were searched for, "
+        f"{len(others)} follow others than the defaults"
+    )
+    if others:
+        numbers = ("Take profit", "Stop loss", "Confidence", "Holding")
+        rows = (
+            (each.symbol, *astuple(each.parameters), each.history[0].note if each.history else None)
+            for each in others
+        )
+        out.print(table("Symbol", *numbers, "Newest search", rows=rows, numbers=numbers))
+
+
+def show_evolution(evolved: Iterable[EvolvedParameters], out: Console) -> None:
+    """What the signals of each symbol follow, and what the last search for better has given."""
+    columns = (
+        "Symbol", "Take profit ATR", "Stop loss ATR", "Confidence", "Candles", "Searched", "Outcome",
+    )  # fmt: skip
+    rows = (
+        (
+            one.symbol,
+            f"{one.parameters.take_profit_atr:g}",
+            f"{one.parameters.stop_loss_atr:g}",
+            f"{one.parameters.min_confidence:g}",
+            one.parameters.holding,
+            moment(one.history[0].at) if one.history else "-",
+            one.history[0].note if one.history else "-",
+        )
+        for one in evolved
+    )
+    out.print(table(*columns, rows=rows, numbers=columns[1:5]))
 
 
 def _origin(configured: Configured) -> str:

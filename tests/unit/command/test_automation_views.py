@@ -20,6 +20,9 @@ from shared.contracts.errors import InvalidSetting
 from shared.contracts.records import Coverage, Started, Stopped, TrainingStatus, Universe
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Status, Timeframe
+from shared.contracts.trading import EvolvedParameters, SignalParameters
+from shared.contracts.trading import EvolvedParameters, SignalParameters
+from tests.support.attempts import BETTER, attempt
 from tests.support.coordination import run_record
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -80,6 +83,23 @@ def test_a_configuration_that_nobody_changed_has_no_history() -> None:
     assert "Old" not in text
 
 
+def test_of_signal_parameters_those_are_shown_that_are_not_the_defaults() -> None:
+    evolved = EvolvedParameters(
+        symbol=Symbol("BTC/USDT"),
+        parameters=BETTER,
+        token=2,
+        epoch="one",
+        history=(attempt("full-2"),),
+    )
+    default = replace(evolved, symbol=Symbol("AAPL"), parameters=SignalParameters(), history=())
+    text = shown(lambda out: show_configuration(report(FIRST, [FIRST], [default, evolved]), out))
+    assert "of 2 symbols whose parameters were searched for, 1 follow others" in text
+    line = line_of(text, "BTC/USDT")
+    assert line.split()[1:5] == ["3.0", "2.0", "0.54", "14"]
+    assert attempt("full-2").note in line
+    assert "AAPL" not in text
+
+
 def test_an_idle_automation_says_so() -> None:
     text = shown(lambda out: show_status(IDLE, out, NOW))
     assert "rests" in line_of(text, "automation")
@@ -115,3 +135,14 @@ def test_symbols_are_shown_with_who_chose_them() -> None:
     text = shown(lambda out: show_universe(universe, out))
     assert "AAPL" in text
     assert "1 symbols of 1d candles, chosen by people" in text
+
+
+def test_the_parameters_of_signals_are_shown_with_the_last_search_for_better_ones() -> None:
+    evolved = EvolvedParameters(
+        symbol=Symbol("AAPL"), parameters=SignalParameters(holding=14), token=1, epoch="e"
+    )
+    shown = replace(report(FIRST, []), evolution=(evolved,))
+    out = io.StringIO()
+    show_configuration(shown, Console(file=out, width=200))
+    line = next(line for line in out.getvalue().splitlines() if "AAPL" in line)
+    assert line.split() == ["AAPL", "2", "1.5", "0.5", "14", "-", "-"]
