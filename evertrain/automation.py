@@ -25,7 +25,6 @@ from shared.contracts.requests import (
     StopRequest,
     TrainingStatusRequest,
 )
-from shared.contracts.trading import EvolvedParameters
 from shared.contracts.trading import EvolvedParameters, SignalParameters
 
 
@@ -105,8 +104,6 @@ def show_configuration(report: ConfigurationReport, out: Console) -> None:
     values = ((name, _text(getattr(report, name))) for name in KINDS)
     out.print(table("Setting", "Value", rows=values))
     out.print(f"revision {report.revision}, {_origin(report)}")
-    if report.evolution:
-        show_evolution(report.evolution, out)
     if report.history:
         changes = (
             (one.revision, moment(one.at), one.by, *_cells(change))
@@ -133,26 +130,6 @@ def _show_evolution(evolution: Sequence[EvolvedParameters], out: Console) -> Non
             for each in others
         )
         out.print(table("Symbol", *numbers, "Newest search", rows=rows, numbers=numbers))
-
-
-def show_evolution(evolved: Iterable[EvolvedParameters], out: Console) -> None:
-    """What the signals of each symbol follow, and what the last search for better has given."""
-    columns = (
-        "Symbol", "Take profit ATR", "Stop loss ATR", "Confidence", "Candles", "Searched", "Outcome",
-    )  # fmt: skip
-    rows = (
-        (
-            one.symbol,
-            f"{one.parameters.take_profit_atr:g}",
-            f"{one.parameters.stop_loss_atr:g}",
-            f"{one.parameters.min_confidence:g}",
-            one.parameters.holding,
-            moment(one.history[0].at) if one.history else "-",
-            one.history[0].note if one.history else "-",
-        )
-        for one in evolved
-    )
-    out.print(table(*columns, rows=rows, numbers=columns[1:5]))
 
 
 def _origin(configured: Configured) -> str:

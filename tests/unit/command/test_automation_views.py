@@ -21,7 +21,6 @@ from shared.contracts.records import Coverage, Started, Stopped, TrainingStatus,
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Status, Timeframe
 from shared.contracts.trading import EvolvedParameters, SignalParameters
-from shared.contracts.trading import EvolvedParameters, SignalParameters
 from tests.support.attempts import BETTER, attempt
 from tests.support.coordination import run_record
 
@@ -135,14 +134,3 @@ def test_symbols_are_shown_with_who_chose_them() -> None:
     text = shown(lambda out: show_universe(universe, out))
     assert "AAPL" in text
     assert "1 symbols of 1d candles, chosen by people" in text
-
-
-def test_the_parameters_of_signals_are_shown_with_the_last_search_for_better_ones() -> None:
-    evolved = EvolvedParameters(
-        symbol=Symbol("AAPL"), parameters=SignalParameters(holding=14), token=1, epoch="e"
-    )
-    shown = replace(report(FIRST, []), evolution=(evolved,))
-    out = io.StringIO()
-    show_configuration(shown, Console(file=out, width=200))
-    line = next(line for line in out.getvalue().splitlines() if "AAPL" in line)
-    assert line.split() == ["AAPL", "2", "1.5", "0.5", "14", "-", "-"]
