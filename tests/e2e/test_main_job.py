@@ -54,6 +54,17 @@ async def test_a_full_run_replaces_every_model_and_no_socket_notices(
     assert [e["data"]["done"] for e in progressed if e["data"]["run_id"] == run_id] == [1, 2, 3, 4]
 
 
+async def test_a_full_run_tells_of_each_symbol_what_it_tried_for_its_signals(
+    fully_trained: System,
+) -> None:
+    report = await fully_trained.get("/api/v1/auto-train/config")
+    assert {each["symbol"] for each in report["evolution"]} == set(DEMO_SYMBOLS)
+    for each in report["evolution"]:
+        newest = each["history"][0]
+        assert newest["tried"] > 0
+        assert newest["note"]
+
+
 async def test_real_candles_arrive_and_move_the_predictions(system: System) -> None:
     async with listeners(system, 1, ("candles:IBM", "predictions:IBM")) as (client,):
 
