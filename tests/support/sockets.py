@@ -14,7 +14,7 @@ from services.gateway.domain.wire import Close, framed
 from services.gateway.sessions import Line, Session
 from shared.contracts.errors import AppError
 
-_HANDSHAKE = (
+HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
@@ -45,6 +45,9 @@ class Pipe(asyncio.Transport):
         self.aborted = True
 
     abort = close
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
@@ -100,7 +103,7 @@ def connected(desk: Desk) -> tuple[WebSocket, Pipe]:
     """After the handshake; what it wrote is not in the pipe any more."""
     pipe = Pipe()
     server = server_for(desk, pipe)
-    server.data_received(_HANDSHAKE)
+    server.data_received(HANDSHAKE)
     assert pipe.written[0].startswith(b"HTTP/1.1 101 ")
     pipe.written.clear()
     return server, pipe

@@ -1,0 +1,117 @@
+"""What Prometheus reads."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.gateway.app.metrics import Metrics
+from services.gateway.domain.access import Role
+from services.gateway.domain.channels import SYSTEM, TRAINING, Channel
+from services.gateway.domain.pace import Pace
+from services.gateway.hub import Hub
+from services.gateway.sessions import Session
+from shared.runtime.tasks import alongside
+from tests.support.lines import MemoryLine
+
+AT = datetime(2026, 11, 20, tzinfo=UTC)
+LATER = AT + timedelta(seconds=0.2)
+
+
+class Nothing:
+    def snapshot(self, channel: Channel) -> bytes | None:
+        return b"{}"
+
+
+def values(metrics: Metrics) -> dict[tuple[str, str], float]:
+    """By name and first label's value."""
+    body, _ = metrics.expose()
+    return {
+        (sample.name.removeprefix("evertrain_gateway_"), next(iter(sample.labels.values()), "")): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def client(hub: Hub, room: int | None = None) -> Session:
+    line = MemoryLine()
+    pace = Pace(per_second=1, burst=1, now=0)
+    session = Session("s", line, role=Role.READ, account="a", pace=pace, capacity=100)
+    line.session = session
+    hub.join(session)
+    line.room = room
+    return session
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def hub(metrics: Metrics) -> Hub:
+    hub = Hub(epoch="e", sources=Nothing(), clock=lambda: LATER, timings=metrics)
+    metrics.show(hub)
+    return hub
+
+
+async def test_a_slow_client_shows_in_what_it_is_owed_and_in_what_it_never_got(
+    hub: Hub, metrics: Metrics
+) -> None:
+    slow, quick = client(hub, room=3), client(hub)
+    for session in (slow, quick):
+        hub.subscribe(session, SYSTEM, 1, None)
+        hub.subscribe(session, TRAINING, 2, None)
+    async with alongside(hub.deliver(), name="deliver"):
+        for number in range(3):
+            hub.publish(SYSTEM, b"1", at=AT)
+            hub.publish(TRAINING, str(number).encode(), at=AT)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    seen = values(metrics)
+    assert (seen["connections", ""], seen["subscriptions", ""]) == (2, 4)
+    assert seen["slow_connections", ""] == 1
+    assert seen["outbox_frames", ""] == 5  # a snapshot, the newest value, three events
+    assert seen["conflated_values_total", ""] == 2
+    assert seen["published_events_total", "training"] == 3
+    assert seen["delivered_frames_total", ""] == 12
+
+
+async def test_an_event_s_age_is_measured_when_it_has_reached_everybody(
+    hub: Hub, metrics: Metrics
+) -> None:
+    hub.subscribe(client(hub), TRAINING, 1, None)
+    async with alongside(hub.deliver(), name="deliver"):
+        hub.publish(TRAINING, b"1", at=AT)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    seen = values(metrics)
+    assert seen["event_lag_seconds_sum", ""] == pytest.approx(0.2)
+    assert seen["event_lag_seconds_count", ""] == seen["fan_out_duration_seconds_count", ""] == 1
+
+
+async def test_why_a_connection_ended_is_counted(hub: Hub, metrics: Metrics) -> None:
+    for code in (4008, 4008, 4029):
+        session = client(hub)
+        session.close(code, "")
+        hub.leave(session)
+    silent, gone = client(hub), client(hub)
+    silent.abort()
+    for session in (silent, gone):
+        hub.leave(session)
+    seen = values(metrics)
+    counts = {
+        code: seen["closed_connections_total", code] for code in ("4008", "4029", "1006", "0")
+    }
+    assert counts == {"4008": 2, "4029": 1, "1006": 1, "0": 1}
+
+
+def test_labels_have_few_values(metrics: Metrics) -> None:
+    for method in ("GET", "PURGE", "HACK"):
+        metrics.observe(method, "/api/v1/models", 200, 0.001)
+    body, _ = metrics.expose()
+    assert b"PURGE" not in body
+    assert b'method="other"' in body
