@@ -47,6 +47,10 @@ def train(mode: Mode) -> str:
     return f"evertrain.train.{mode}"
 
 
+#: The subjects of requests, and what mode each of them asks for.
+TRAINING: Final = {train(mode): mode for mode in Mode}
+
+
 def job(symbol: Symbol) -> str:
     return f"evertrain.job.{symbol.token}"
 

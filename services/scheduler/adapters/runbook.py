@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from typing import Final
 
 from shared.bus.connection import Connection
 from shared.bus.consumer import Delivery, lying_in
@@ -12,8 +11,6 @@ from shared.contracts.errors import Permanent
 from shared.contracts.records import RunRecord
 from shared.contracts.requests import TrainRequest
 from shared.contracts.terms import Mode, Status
-
-_MODES: Final = {subjects.train(mode): mode for mode in Mode}
 
 
 class KvRunBook:
@@ -31,9 +28,10 @@ class KvRunBook:
         requests = lying_in(self._connection, subjects.REQUESTS, "evertrain.train.*")
         async with aclosing(requests) as deliveries:
             async for delivery in deliveries:
-                if delivery.subject in _MODES:
+                mode = subjects.TRAINING.get(delivery.subject)
+                if mode is not None:
                     with suppress(Permanent):  # a trainer will park it
-                        run = _unopened(delivery, _MODES[delivery.subject])
+                        run = _unopened(delivery, mode)
                         found[run.run_id] = run
         return found
 

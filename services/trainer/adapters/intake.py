@@ -20,7 +20,7 @@ def requests(on_request: OnRequest) -> tuple[Work, Work]:
     """
 
     async def handler(delivery: Delivery) -> None:
-        mode = Mode(delivery.subject.rpartition(".")[2])
+        mode = subjects.TRAINING[delivery.subject]
         await on_request(mode, delivery.data, delivery.place, delivery.stored_at)
 
     cycles = Work(

@@ -17,7 +17,6 @@ from shared.contracts.errors import MalformedMessage, Unavailable
 from shared.contracts.terms import Mode
 from shared.runtime.tasks import stopped_within
 
-_KNOWN: Final = frozenset(subjects.train(mode) for mode in Mode)
 _EVERY_S: Final = 5.0
 _TIMEOUT_S: Final = 30.0
 
@@ -34,7 +33,7 @@ async def refuse_strays(connection: Connection, publisher: Publisher, stop: asyn
 
 async def _sweep(connection: Connection, publisher: Publisher) -> None:
     info = await connection.js.stream_info(subjects.REQUESTS, subjects_filter=">")
-    for subject in (info.state.subjects or {}).keys() - _KNOWN:
+    for subject in (info.state.subjects or {}).keys() - subjects.TRAINING.keys():
         reason = MalformedMessage(
             f"there is no mode {subject.rpartition('.')[2]!r}; use {', '.join(Mode)}"
         )
