@@ -33,6 +33,9 @@ WINDOWS: Final = 6
 _ONLY_SEARCHED: Final = 2
 _LEAST_ROWS: Final = 10
 
+#: What a search may cost: a part of a second, and 50 MB.
+MOST_ROWS: Final = 20_000
+
 #: In a search, what a set gained counts less so many standard errors: what gained little, or now
 #: and then, is not chosen.
 _ERRORS: Final = 1.645
@@ -51,7 +54,7 @@ def search(
     present: SignalParameters,
     terms: TradingTerms,
 ) -> ParameterSearch:
-    """Try what is within reach of the present parameters.
+    """Try what is within reach of the present parameters, on the newest `MOST_ROWS` at most.
 
     `p_up` [rows, horizons] was foretold at the closes of the first candles, and `atr_pct` [rows]
     are their average true ranges; behind each of these candles there are as many as the longest
@@ -59,6 +62,8 @@ def search(
     """
     if len(p_up) < WINDOWS * _LEAST_ROWS:
         return _not_searched(present, len(p_up))
+    older = max(len(p_up) - MOST_ROWS, 0)
+    candles, atr_pct, p_up = candles[older:], atr_pct[older:], p_up[older:]
     present = replace(present, holding=nearest(present.holding, horizons))
     axes = grid.within_reach(present, horizons)
     levels = {*axes[0], *axes[1], present.take_profit_atr, present.stop_loss_atr}

@@ -5,7 +5,7 @@ import pytest
 
 from services.trainer.domain import grid
 from services.trainer.domain.adoption import MIN_TRADES
-from services.trainer.domain.evolution import Sums, search
+from services.trainer.domain.evolution import MOST_ROWS, Sums, search
 from shared.contracts.terms import Timeframe
 from shared.contracts.trading import ParameterSearch, SignalParameters, TradingTerms
 from tests.support.planted_edge import BEST, HORIZONS, Told, aimless, planted_edge
@@ -90,6 +90,12 @@ def test_few_trades_prove_nothing() -> None:
     assert (
         found.note == f"{found.after_result.trades} trades are too few to judge by: 30 are needed"
     )
+
+
+def test_only_the_newest_candles_are_searched() -> None:
+    told = planted_edge(MOST_ROWS + 500, seed=0, right=0.8)
+    newest = Told(told.candles[500:], told.atr_pct[500:], told.p_up[500:])
+    assert searched(told, SURE) == searched(newest, SURE)
 
 
 def test_few_candles_are_not_searched_at_all() -> None:
