@@ -242,9 +242,7 @@ class Predictor:
             return False
         heard = desk.newest
         kept = await self._disk.find(live, now.at)
-        if kept is None or (desk.lasting and not just_made(kept, desk.lasting, now.at)):
-            return False
-        if kept.candle_at != await self._forecaster.newest(live):
+        if kept is None or kept.candle_at != await self._forecaster.newest(live):
             return False
         desk.recall(kept, self._now(), heard=heard)
         return True

@@ -112,6 +112,13 @@ def test_what_is_remembered_is_an_answer_but_never_fresh(desk: Desk) -> None:
     assert desk.answer(NOW).stale_reason == "it is older than predictions may be"
 
 
+def test_what_is_remembered_does_not_become_fresh_by_being_told_again(desk: Desk) -> None:
+    desk.promote(record("v1"))
+    desk.remember(prediction())
+    desk.extend(replace(prediction(), expires_at=START + timedelta(days=1)), NOW)
+    assert not desk.settled(NOW)
+
+
 def test_it_is_due_again_when_its_setback_ends_or_its_time_is_half_over(desk: Desk) -> None:
     desk.promote(record("v1"))
     assert desk.due_again is None

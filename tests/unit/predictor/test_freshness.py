@@ -99,3 +99,15 @@ def test_a_mark_of_staleness_does_not_fall_on_a_later_computation() -> None:
     theirs = prediction(generated_at=START + MINUTE)
     assert not replaces(mine, theirs, START + MINUTE)
     assert replaces(theirs, mine, START + MINUTE)
+
+
+def test_what_was_made_before_is_as_old_as_it_is() -> None:
+    now = Moment(START + timedelta(minutes=15), 5000.0)
+    entry = Entry.of(prediction(generated_at=START), now)
+    assert (entry.made, entry.best_before) == (5000.0 - 900.0, 5000.0 + 2700.0)
+
+
+def test_a_clock_that_was_set_back_lengthens_no_life() -> None:
+    now = Moment(START - timedelta(days=1), 5000.0)
+    entry = Entry.of(prediction(generated_at=START), now)
+    assert (entry.made, entry.best_before) == (5000.0, 5000.0 + TTL.total_seconds())

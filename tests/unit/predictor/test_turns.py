@@ -65,6 +65,17 @@ async def test_who_asks_during_a_turn_waits_for_its_end_and_causes_no_other() ->
     assert work.began == [(A, 0.0)]
 
 
+async def test_who_is_in_no_hurry_comes_behind_all_that_are_due() -> None:
+    work = Work()
+    turns = Turns(work.turn, at_once=1)
+    turns.order(A)
+    turns.order(B)
+    async with alongside(turns.run(), name="turns"), asyncio.TaskGroup() as group:
+        group.create_task(turns.own_end(Symbol("PATIENT")))
+        group.create_task(turns.next_end(Symbol("IMPATIENT")))
+    assert [symbol for symbol, _ in work.began] == ["IMPATIENT", A, B, "PATIENT"]
+
+
 async def test_a_cancelled_order_has_no_turn() -> None:
     work = Work()
     turns = Turns(work.turn, at_once=1)
