@@ -3,7 +3,8 @@
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from services.trainer.domain.retention import Retention, Version, aged_out, needed
 from shared.contracts.artifacts import Artifact
@@ -13,6 +14,9 @@ from shared.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
+#: What was begun so long ago is not going to be finished.
+_UNFINISHED: Final = timedelta(days=1)
+
 
 class Artifacts(Protocol):
     """Every verb may raise Unavailable."""
@@ -21,6 +25,9 @@ class Artifacts(Protocol):
 
     async def delete(self, artifact: Artifact) -> None:
         """Delete it, unless it was stored again since it was listed."""
+
+    async def sweep(self, older_than: datetime) -> int:
+        """Delete what is left of storings and deletions that were never finished."""
 
 
 class Registry(Protocol):
@@ -58,6 +65,7 @@ class Cleanup:
         if not request.dry_run:
             for artifact in old:
                 await self._artifacts.delete(artifact)
+            await self._artifacts.sweep(now - _UNFINISHED)
         report = CleanupReport(
             kept=kept,
             deleted=len(old),

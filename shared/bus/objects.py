@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Final
 
 import nats.errors
@@ -99,7 +100,7 @@ class Artifacts:
         before, and the chunks stay, or finds that it is gone, and stores new ones.
 
         Raises:
-            Unavailable: NATS did not answer; deleting again is safe, but may leave the chunks.
+            Unavailable: NATS did not answer; the chunks may be left, for `sweep`.
         """
         subject = _meta(_encoded(artifact.name))
         try:
@@ -112,6 +113,34 @@ class Artifacts:
                     await self._connection.js.purge_stream(_STREAM, subject=_chunk(artifact.nuid))
         except (nats.errors.Error, JetStreamError, OSError) as exc:
             raise Unavailable("NATS did not delete the artifact") from exc
+
+    async def sweep(self, older_than: datetime) -> int:
+        """Delete chunks that belong to no artifact, and say of how many storings: a process ended
+        while it stored one or deleted one. Younger ones may belong to one that is being stored.
+
+        Raises:
+            Unavailable: NATS did not answer; what is deleted by then is deleted.
+        """
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                info = await self._connection.js.stream_info(_STREAM, subjects_filter=_chunk("*"))
+        except (nats.errors.Error, JetStreamError, OSError) as exc:
+            raise Unavailable("NATS does not say which artifacts it has") from exc
+        loose = {subject.rpartition(".")[2] for subject in info.state.subjects or {}}
+        async for artifact in self.all():
+            loose.discard(artifact.nuid)
+        return sum([await self._swept(nuid, older_than) for nuid in sorted(loose)])
+
+    async def _swept(self, nuid: str, older_than: datetime) -> bool:
+        chunk = await stored.newest(self._connection, _STREAM, _chunk(nuid))
+        if chunk is None or chunk.stored_at >= older_than:
+            return False
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                await self._connection.js.purge_stream(_STREAM, subject=_chunk(nuid))
+        except (nats.errors.Error, JetStreamError, OSError) as exc:
+            raise Unavailable("NATS did not delete what nobody needs") from exc
+        return True
 
     async def _known(self, name: str) -> stored.Message | None:
         """The description of the artifact; None if it is not there."""

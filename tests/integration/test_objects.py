@@ -2,6 +2,7 @@ import asyncio
 import base64
 import hashlib
 import os
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -139,6 +140,17 @@ async def test_bytes_that_are_stored_while_they_are_deleted_are_there(artifacts:
             group.create_task(artifacts.delete(seen))
             group.create_task(artifacts.put(data))
         assert await artifacts.get(name) == data
+
+
+async def test_what_is_left_of_a_storing_that_was_never_finished_is_swept_away(
+    artifacts: Artifacts, connection: Connection
+) -> None:
+    name = await artifacts.put(b"model")
+    await connection.js.publish(f"$O.{subjects.ARTIFACTS}.C.unfinished", b"half a mo")
+    assert await artifacts.sweep(datetime.now(UTC) - timedelta(minutes=1)) == 0  # it may go on
+    assert await artifacts.sweep(datetime.now(UTC) + timedelta(minutes=1)) == 1
+    assert (await connection.js.stream_info(STREAM)).state.messages == 2
+    assert await artifacts.get(name) == b"model"
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(

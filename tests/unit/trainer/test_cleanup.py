@@ -1,5 +1,5 @@
 from collections.abc import AsyncGenerator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.trainer.cleanup import Cleanup
 from services.trainer.domain.retention import Retention, Version
@@ -21,6 +21,8 @@ class Store:
         ]
         self.models = [Version(version="v1", created_at=LONG_AGO, sha256="live")]
         self.deleted: list[str] = []
+        #: How old what is swept away has to be, each time.
+        self.swept: list[timedelta] = []
 
     async def all(self) -> AsyncGenerator[Artifact]:
         for artifact in self.artifacts:
@@ -28,6 +30,10 @@ class Store:
 
     async def delete(self, artifact: Artifact) -> None:
         self.deleted.append(artifact.name)
+
+    async def sweep(self, older_than: datetime) -> int:
+        self.swept.append(BEGIN - older_than)
+        return 0
 
     async def versions(self) -> list[list[Version]]:
         return [self.models]
@@ -46,13 +52,14 @@ async def test_what_nothing_needs_is_deleted() -> None:
     store = Store("live", "old", "older")
     report = await store.clean_up()
     assert store.deleted == ["old", "older"]
+    assert store.swept == [timedelta(days=1)]
     assert report == CleanupReport(kept=1, deleted=2, freed_bytes=20, dry_run=False)
 
 
 async def test_a_dry_run_deletes_nothing_and_says_what_would_be() -> None:
     store = Store("live", "old")
     report = await store.clean_up(dry_run=True)
-    assert store.deleted == []
+    assert (store.deleted, store.swept) == ([], [])
     assert report == CleanupReport(kept=1, deleted=1, freed_bytes=10, dry_run=True)
 
 
