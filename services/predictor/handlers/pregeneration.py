@@ -66,13 +66,17 @@ class Pregenerator:
 
     async def _renewed(self, desks: list[Desk], ttl: timedelta) -> Counter[str]:
         outcomes: Counter[str] = Counter()
+        loop = asyncio.get_running_loop()
         progress = Pregeneration(running=True, done=0, of=len(desks), failed=0, since=self._clock())
         self.progress = progress
 
         async def renew_one_after_the_other(queue: Iterator[Desk]) -> None:
             for desk in queue:
+                began = loop.time()
                 outcomes[await self._predictor.renew(desk, ttl)] += 1
                 self._note(replace(progress, done=outcomes.total(), failed=outcomes["failed"]))
+                # Half of the time, so that readers find the loop free.
+                await asyncio.sleep(loop.time() - began)
 
         queue = iter(desks)
         try:
