@@ -81,6 +81,8 @@ def page(how: str, markets: Sequence[Market], traded: Traded) -> str:
             *_trades(traded),
             "## Where the truth is known",
             "",
+            "The same on made-up markets, whose symbols are trained a quarter as often.",
+            "",
             *(line for market in made_up for line in _market(market, level="###")),
         ]
     )
@@ -93,12 +95,16 @@ def _summary(real: Market, traded: Traded) -> Iterator[str]:
     held = coverage(joined(list(pooled.values())), None, None).held
     *single, everyone = traded.asked
     better = sum((each.total_pct or 0.0) > (each.owning_pct or 0.0) for each in single)
-    yield f"- **Direction:** over all symbols, the ROC AUC is {min(areas).value:.3f} to "
-    yield f"  {max(areas).value:.3f}; {coin} of {len(areas)} horizons cannot be told from a coin."
+    yield _point(
+        f"- **Direction:** over all symbols, the ROC AUC is {min(areas).value:.3f} to "
+        f"{max(areas).value:.3f}; {coin} of {len(areas)} horizons cannot be told from a coin."
+    )
     yield f"- **Distance:** the intervals that promise 80 % held {_between(held, '.1f')} %."
-    yield f"- **Money:** {everyone.trades} signals left {_net(everyone)} each, after costs of "
-    yield f"  {_costs_pct(traded.rules):g} %; following them was better than owning the share for "
-    yield f"  {better} of {len(single)} symbols."
+    yield _point(
+        f"- **Money:** {everyone.trades} signals left {_net(everyone)} each, after costs of "
+        f"{_costs_pct(traded.rules):g} %; following them was better than owning the share for "
+        f"{better} of {len(single)} symbols."
+    )
     yield ""
 
 
@@ -262,6 +268,10 @@ def _between(found: Between | None, form: str) -> str:
 
 def _paragraph(text: str) -> str:
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def _point(text: str) -> str:
+    return textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
