@@ -4,19 +4,20 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
 from services.scheduler.domain.configuration import beginning, changed, differences, report
 from services.scheduler.domain.decisions import Decisions
+from services.scheduler.revision import Record, Revision, revise
 from shared.contracts.configuration import (
     Configuration,
     ConfigurationReport,
     Configured,
     Door,
 )
-from shared.contracts.errors import ChangedMeanwhile, Conflict, InvalidSetting, Unavailable
+from shared.contracts.errors import ChangedMeanwhile, InvalidSetting, Unavailable
 from shared.contracts.records import RunRecord, Started, Stopped
 from shared.contracts.requests import (
     CancelRequest,
@@ -34,21 +35,8 @@ from shared.runtime.clock import Clock
 log = logging.getLogger(__name__)
 
 
-class Stored(Protocol):
-    @property
-    def record(self) -> Configured: ...
-
-    @property
-    def place(self) -> int: ...
-
-
-class Configurations(Protocol):
+class Configurations(Record[Configured], Protocol):
     """The stored configuration. Every verb may raise Unavailable."""
-
-    async def read(self) -> Stored | None: ...
-
-    async def replace(self, record: Configured, place: int) -> None:
-        """Raises Conflict: someone else wrote in between."""
 
     async def history(self) -> list[Configured]: ...
 
@@ -178,24 +166,27 @@ class Automation:
         request leaves as it is becomes a revision too, by which a late repeat of it is known; but
         not what `change` hands back untouched.
         """
-        while True:
-            stored = await self._configurations.read()
-            now = stored.record if stored else self._decisions.configured
+        known = self._decisions.configured
+
+        def revised(stored: Configured | None) -> Configured | None:
+            now = stored or known
             wanted = change(now)
             if wanted is now or (wanted == now and request_id is None):
-                return now
-            revised = replace(
+                return None
+            return replace(
                 wanted,
                 revision=now.revision + 1,
                 changed_at=self._clock(),
                 changed_by=by,
                 request_id=request_id,
             )
-            with suppress(Conflict):
-                await self._configurations.replace(revised, stored.place if stored else 0)
-                self._decisions.take_configured(revised)
-                _tell(now, revised)
-                return revised
+
+        done: Revision[Configured] = await revise(self._configurations, revised)
+        if done.after is None:
+            return done.before or known
+        self._decisions.take_configured(done.after)
+        _tell(done.before or known, done.after)
+        return done.after
 
     async def _carried_out_before(self, request_id: str | None) -> bool:
         """Whether this request was carried out before, and is no longer the newest one: that one
@@ -256,12 +247,14 @@ async def in_force(
     The stored one wins over the settings of the process, of which `named` were given by somebody:
     each that says something else is logged.
     """
-    while (stored := await configurations.read()) is None:
-        began = beginning(first, clock())
-        with suppress(Conflict):
-            await configurations.replace(began, 0)
-            return began
-    for setting in differences(first, stored.record):
+    done: Revision[Configured] = await revise(
+        configurations, lambda stored: None if stored else beginning(first, clock())
+    )
+    stored = done.before
+    if stored is None:
+        assert done.after is not None
+        return done.after
+    for setting in differences(first, stored):
         if setting.setting in named:
             log.warning(
                 "the stored configuration wins over the environment: change it with "
@@ -272,7 +265,7 @@ async def in_force(
                     "environment": setting.old,
                 },
             )
-    return stored.record
+    return stored
 
 
 def _tell(before: Configured, after: Configured) -> None:

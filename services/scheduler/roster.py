@@ -8,29 +8,13 @@ from typing import Protocol
 
 from services.scheduler.domain.decisions import Decisions
 from services.scheduler.domain.universe import Symbols, at_start, chosen, relisted
-from shared.contracts.errors import ChangedMeanwhile, Conflict, Unavailable
+from services.scheduler.revision import Record, Revision, revise
+from shared.contracts.errors import ChangedMeanwhile, Unavailable
 from shared.contracts.records import Universe
 from shared.contracts.requests import ChooseSymbolsRequest, UniverseRequest
 from shared.runtime.backoff import backoff
 
 log = logging.getLogger(__name__)
-
-
-class Stored(Protocol):
-    @property
-    def record(self) -> Universe: ...
-
-    @property
-    def place(self) -> int: ...
-
-
-class Universes(Protocol):
-    """The stored universe. Every verb may raise Unavailable."""
-
-    async def read(self) -> Stored | None: ...
-
-    async def replace(self, record: Universe, place: int) -> None:
-        """Raises Conflict: someone else wrote in between."""
 
 
 class Candles(Protocol):
@@ -54,7 +38,7 @@ class Roster:
         self,
         *,
         decisions: Decisions,
-        universes: Universes,
+        universes: Record[Universe],
         candles: Candles,
         listed: Symbols | None,
     ) -> None:
@@ -105,35 +89,39 @@ class Roster:
                 return
 
     async def _change(self, change: Callable[[Universe], Universe]) -> Universe:
-        while True:
-            stored = await self._universes.read()
-            now = stored.record if stored else self._decisions.universe
+        known = self._decisions.universe
+
+        def revised(stored: Universe | None) -> Universe | None:
+            now = stored or known
             wanted = change(now)
-            if wanted == now:
-                return now
-            with suppress(Conflict):
-                await self._universes.replace(wanted, stored.place if stored else 0)
-                self._decisions.take_universe(wanted)
-                _tell(now, wanted)
-                with suppress(Unavailable):  # they come with the next tick
-                    await self._candles.hurry(wanted.revision)
-                return wanted
+            return None if wanted == now else wanted
+
+        done: Revision[Universe] = await revise(self._universes, revised)
+        if done.after is None:
+            return done.before or known
+        self._decisions.take_universe(done.after)
+        _tell(done.before or known, done.after)
+        with suppress(Unavailable):  # they come with the next tick
+            await self._candles.hurry(done.after.revision)
+        return done.after
 
 
-async def in_force(universes: Universes, named: Universe, listed: Symbols | None) -> Universe:
+async def in_force(
+    universes: Record[Universe], named: Universe, listed: Symbols | None
+) -> Universe:
     """The universe of a scheduler that starts, stored where everyone reads it. `named` is the one
     that its settings and provider make, and `listed` the list in the settings, if there is one.
     """
-    while True:
-        stored = await universes.read()
-        universe = at_start(stored.record if stored else None, named, listed)
-        if stored is not None and universe == stored.record:
-            if universe.chosen_by == "people" and set(universe.symbols) != set(named.symbols):
-                log.warning("the symbols that people chose stand until the settings name others")
-            return universe
-        with suppress(Conflict):
-            await universes.replace(universe, stored.place if stored else 0)
-            return universe
+    done: Revision[Universe] = await revise(
+        universes, lambda stored: at_start(stored, named, listed)
+    )
+    if done.after is not None:
+        return done.after
+    before = done.before
+    assert before is not None
+    if before.chosen_by == "people" and set(before.symbols) != set(named.symbols):
+        log.warning("the symbols that people chose stand until the settings name others")
+    return before
 
 
 def _tell(before: Universe, after: Universe) -> None:
