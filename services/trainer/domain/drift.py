@@ -5,7 +5,7 @@ without anything being new. So rows are not compared with rows: the candles that
 trained on are cut into blocks as long as the recent window, and their spread says how far apart two
 stretches of the same market are. Of each block it is looked at where the feature's values stand
 among all, and how far they reach; the recent window's are held against the blocks' by Student's t
-for one more value. No threshold is tuned: `tests/benchmarks/drift.py` counts the false alarms.
+for one more value. `tests/benchmarks/drift.py` counts the false alarms.
 """
 
 from dataclasses import replace
@@ -31,6 +31,10 @@ MIN_RECENT: Final = 50
 
 #: What was learned is at least so many times as long as what is compared with it.
 MIN_BLOCKS: Final = 12
+
+#: Blocks that hold calm and wild weeks stray further than normal ones now and then. So many degrees
+#: of freedom less make up for it, far out, where few blocks are all there is.
+_HEAVIER: Final = 2
 
 #: Of all features, those that moved most are told.
 _TOLD: Final = 5
@@ -101,7 +105,8 @@ def feature_p_values(table: Table) -> npt.NDArray[np.float64]:
     spread = before.std(axis=1, ddof=1) * np.sqrt(1.0 + 1.0 / blocks)
     distance = np.zeros_like(spread)
     np.divide(np.abs(last - before.mean(axis=1)), spread, out=distance, where=spread > 0.0)
-    return np.array([min(1.0, 2.0 * two_sided(t, blocks - 1)) for t in distance.max(axis=0)])
+    freedom = blocks - 1 - _HEAVIER
+    return np.array([min(1.0, 2.0 * two_sided(t, freedom)) for t in distance.max(axis=0)])
 
 
 def _full(job: DriftJob, base: bytes) -> DriftJob:
