@@ -44,7 +44,6 @@ from tests.benchmarks.measure import (
     Pair,
     Row,
     Section,
-    at_least,
     at_most,
     paired,
     quietness,
@@ -76,7 +75,7 @@ def measure(plan: Plan) -> Section:
             f"and four learners, trained on {daily.source}; one nats-server. Wall time, everything "
             "by questions over NATS. {quiet}".format(quiet=quietness()),
             "Pre-generation ends when every prediction is in the bucket, on the predictor's disk, "
-            "and noted to be scored later. The yardstick is a loop over the same symbols, one "
+            "and noted to be scored later; it rests for half of the time. The yardstick is a loop over the same symbols, one "
             "after the other, that reads the candles, loads the boosters in the libraries' own "
             "formats, predicts, and writes the bucket.",
             "Reads are asked one after the other by one reader, for one symbol after the other; "
@@ -106,8 +105,10 @@ async def _measured(
             busy.append(await predictor.reads_during_pregeneration())
         misses = [await predictor.missed(symbol) for symbol in symbols[: plan.messages]]
     return (
-        times_less(f"{plan.cold} symbols made in advance", paired(ahead), "s", at_least(1.0)),
-        times_more("a read from memory meanwhile, median", _pair(busy, quiet, 0.5), "us"),
+        times_less(f"{plan.cold} symbols made in advance", paired(ahead), "s"),
+        times_more(
+            "a read from memory meanwhile, median", _pair(busy, quiet, 0.5), "us", at_most(1.5)
+        ),
         times_more("the same, 99 %", _pair(busy, quiet, 0.99), "us"),
         value("a miss, median", statistics.median(misses), "ms", at_most(50)),
     )
