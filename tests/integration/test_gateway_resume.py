@@ -150,9 +150,10 @@ async def test_a_hole_in_the_stream_is_noticed(market: Market, connection: Conne
         await market.progress("run-1", done)
     await connection.js.delete_msg(subjects.EVENTS, mark.after + 2)
     last = 0
-    with pytest.raises(EventsMissing):
-        async for fact in facts(connection, mark):
-            last = fact.seq if isinstance(fact, Fact) else last
+    async with asyncio.timeout(10):
+        with pytest.raises(EventsMissing):
+            async for fact in facts(connection, mark):
+                last = fact.seq if isinstance(fact, Fact) else last
     assert last == mark.after + 1
 
 

@@ -7,6 +7,7 @@ from tests.mutations.mutant import Mutant
 _DOMAIN = "services/trainer/domain"
 _UNIT = "tests/unit/trainer"
 _MODEL = "tests/unit/model"
+_CLIENTS = "tests/unit/gateway/test_gateway"
 _TRADER = "tests/unit/predictor/test_trader.py"
 _TRADING = "tests/unit/trading/test_settlement.py"
 _BUS = "tests/integration/test_ledger_bus.py"
@@ -991,6 +992,98 @@ _SIGNALS: Final = (
     ),
 )
 
+_GATEWAY: Final = (
+    Mutant(
+        guard="numbers go on behind a mark only where no event is missing",
+        file="services/gateway/domain/numbering.py",
+        source=" and m.after >= held.first - 1]",
+        instead="]",
+        test=f"{_CLIENTS}_numbering.py::test_a_mark_whose_events_are_gone_is_not_taken",
+    ),
+    Mutant(
+        guard="a stream that went back begins an epoch",
+        file="services/gateway/domain/numbering.py",
+        source=" or newest.after > held.last:",
+        instead=":",
+        test=f"{_CLIENTS}_numbering.py"
+        "::test_a_stream_that_was_made_anew_or_went_back_begins_an_epoch",
+    ),
+    Mutant(
+        guard="a hole in the stream is noticed",
+        file="services/gateway/adapters/events.py",
+        source="        if seq != self.seq + 1:\n",
+        instead="        if seq <= self.seq:\n",
+        test="tests/integration/test_gateway_resume.py::test_a_hole_in_the_stream_is_noticed",
+    ),
+    Mutant(
+        guard="marks move on and never back",
+        file="services/gateway/adapters/marks.py",
+        source="kept.epoch != mark.epoch or kept.after >= mark.after",
+        instead="kept.epoch != mark.epoch",
+        test="tests/integration/test_gateway_resume.py"
+        "::test_marks_move_on_and_never_back_and_only_in_their_epoch",
+    ),
+    Mutant(
+        guard="a client that is behind is owed a range, not a queue",
+        file="services/gateway/domain/outbox.py",
+        source="            self._open[publication.channel] = stretch\n",
+        instead="",
+        test=f"{_CLIENTS}_outbox.py::test_events_that_are_owed_are_held_by_their_history_alone",
+    ),
+    Mutant(
+        guard="what is published after an answer comes after it",
+        file="services/gateway/domain/outbox.py",
+        source="        self._open.clear()\n",
+        instead="",
+        test=f"{_CLIENTS}_outbox.py::test_what_is_published_after_an_answer_comes_after_it",
+    ),
+    Mutant(
+        guard="a client whose next event is gone is not given the one behind it",
+        file="services/gateway/domain/outbox.py",
+        source="            stretch.next()  # ",
+        instead="            # ",
+        test=f"{_CLIENTS}_outbox.py::test_a_client_whose_next_event_is_gone_has_fallen_behind",
+    ),
+    Mutant(
+        guard="a replay that is not complete is not called one",
+        file="services/gateway/domain/history.py",
+        source="found if len(found) == len(missed) else None",
+        instead="found",
+        test=f"{_CLIENTS}_domain.py"
+        "::test_a_channel_that_lost_events_to_another_of_its_topic_is_not_complete",
+    ),
+    Mutant(
+        guard="whoever begins a request finishes it in time",
+        file="services/gateway/adapters/http.py",
+        source="        self._begun += 1\n        self._expect_whole_request()\n",
+        instead="        self._begun += 1\n",
+        test=f"{_CLIENTS}_patience.py::test_whoever_does_not_finish_another_is_cut_off",
+    ),
+    Mutant(
+        guard="a socket that was opened in time is left alone",
+        file="services/gateway/adapters/http.py",
+        source="        self._ended += 1\n        self._stop_waiting()\n",
+        instead="        self._ended += 1\n",
+        test=f"{_CLIENTS}_patience.py::test_whoever_finishes_one_stays",
+    ),
+    Mutant(
+        guard="a key has so many sockets however it is shown",
+        file="services/gateway/handlers/clients.py",
+        source="                self._accounts.check_room(guest.account)\n",
+        instead="                pass\n",
+        test=f"{_CLIENTS}_clients.py"
+        "::test_a_key_has_so_many_sockets_however_it_is_shown_and_another_key_has_its_own",
+    ),
+    Mutant(
+        guard="a goodbye may come in the middle of a message",
+        file="services/gateway/adapters/websocket.py",
+        source="            self.current_size = None\n",
+        instead="            pass\n",
+        test=f"{_CLIENTS}_conformance.py"
+        "::test_7_a_goodbye_inside_of_a_message_is_answered_and_the_message_dropped",
+    ),
+)
+
 MUTANTS: Final = (
     *_FEATURES,
     *_SPLITS,
@@ -1002,4 +1095,5 @@ MUTANTS: Final = (
     *_RETURN,
     *_LEDGER,
     *_SIGNALS,
+    *_GATEWAY,
 )

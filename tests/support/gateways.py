@@ -55,7 +55,7 @@ from tests.support.trading import EXPOSURE, PROFIT
 HORIZONS = (1, 7, 30)
 SYMBOLS = tuple(map(Symbol, ("BTC/USDT", "ETH/USDT", "THYAO.IS", "BRK-B")))
 UNIVERSE = Universe(symbols=SYMBOLS, timeframe=Timeframe.M15, horizons=HORIZONS)
-_READY_WITHIN_S = 15.0
+_READY_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,14 @@ def test_history_gives_exactly_what_was_missed_or_nothing(
     assert history.after("training", seq, until=length) == (published[seq:] if known else None)
 
 
+def test_a_channel_that_lost_events_to_another_of_its_topic_is_not_complete() -> None:
+    history = History(3)
+    for channel, seq in (("signals:A", 1), ("signals:A", 2), ("signals", 1), ("signals", 2)):
+        history.add(Publication(channel, seq, b""))
+    assert history.after("signals:A", 0, until=2) is None
+    assert history.after("signals:A", 1, until=2) == [Publication("signals:A", 2, b"")]
+
+
 def test_a_pace_allows_a_burst_and_then_its_rate() -> None:
     pace = Pace(per_second=20, burst=40, now=0.0)
     assert sum(pace.allows(0.0) for _ in range(100)) == 40

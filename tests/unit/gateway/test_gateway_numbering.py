@@ -4,7 +4,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from services.gateway.domain import numbering
 from services.gateway.domain.numbering import Held, Mark, Numbers, beginning
@@ -137,4 +143,5 @@ class Gateways(RuleBasedStateMachine):
             self.marks.append(kept)
 
 
-TestGateways = Gateways.TestCase
+def test_gateways_that_come_and_go_give_each_event_the_same_number() -> None:
+    run_state_machine_as_test(Gateways)
