@@ -135,8 +135,8 @@ class Market:
     def split(self, row: int) -> None:
         """Two for one, from this row on."""
         self.candles[row:] = [
-            Candle(one.at_ms, *(price / 2 for price in one[1:5]), one.volume * 2)
-            for one in self.candles[row:]
+            Candle(at, open_ / 2, high / 2, low / 2, close / 2, volume * 2)
+            for at, open_, high, low, close, volume in self.candles[row:]
         ]
 
     async def tail(self, symbol: Symbol, timeframe: Timeframe, rows: int) -> bytes:
