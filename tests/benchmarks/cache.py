@@ -73,11 +73,11 @@ def measure(plan: Plan) -> Section:
         notes=(
             f"A predictor of {plan.cold} symbols, each with a model of {len(HORIZONS)} horizons "
             f"and four learners, trained on {daily.source}; one nats-server. Wall time, everything "
-            "by questions over NATS. {quiet}".format(quiet=quietness()),
+            f"by questions over NATS. {quietness()}",
             "Pre-generation ends when every prediction is in the bucket, on the predictor's disk, "
-            "and noted to be scored later; it rests for half of the time. The yardstick is a loop over the same symbols, one "
-            "after the other, that reads the candles, loads the boosters in the libraries' own "
-            "formats, predicts, and writes the bucket.",
+            "and noted to be scored later; it rests for half of the time. The yardstick is a loop "
+            "over the same symbols, one after the other, that reads the candles, loads the "
+            "boosters in the libraries' own formats, predicts, and writes the bucket.",
             "Reads are asked one after the other by one reader, for one symbol after the other; "
             "first with nothing else to do (the yardstick), then during a pre-generation.",
         ),
