@@ -147,9 +147,8 @@ async def main(env: Environment) -> None:
 
         async def hear_of_the_universe() -> None:
             config = Bucket(connection, subjects.CONFIG)
-            await follow_universe(
-                config, predictor.on_universe, outlooks.on_universe, caught_up=universe_known
-            )
+            listeners = (predictor.on_universe, outlooks.on_universe, ledger.on_universe)
+            await follow_universe(config, *listeners, caught_up=universe_known)
 
         hear_of_predictions = partial(
             predictions.follow,

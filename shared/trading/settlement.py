@@ -66,23 +66,42 @@ def settle(signal: Signal, candles: Iterable[Row]) -> Outcome | None:
     return None
 
 
+def settle_at_last(signal: Signal, candles: Iterable[Row]) -> Outcome:
+    """How a signal ended that is open, and whose market no candle will come of any more: at the
+    last close, or missed where that is not behind its own.
+    """
+    if (stretch := _stretch(signal, candles)) is None:
+        closed_ms = _ms(signal.candle_at) + signal.timeframe.ms
+        return Outcome(exit=Exit.MISSED, exit_at=_instant(closed_ms))
+    return _outcome(signal, Exit.EXPIRY, *stretch)
+
+
 def value(signal: Signal, candles: Iterable[Row]) -> Value:
     """What the signal is worth at the last of `candles`, on which it has not ended."""
-    candle_ms = _ms(signal.candle_at)
-    entry: _Fill | None = None
-    newest: _Fill | None = None
-    for at_ms, opened, _, _, closed, _ in candles:
-        if at_ms > candle_ms:
-            entry = entry or _Fill(at_ms, opened)
-            newest = _Fill(at_ms + signal.timeframe.ms, closed)
-    if entry is None or newest is None:
+    if (stretch := _stretch(signal, candles)) is None:
         return NOT_ENTERED
-    return Value(entry.price, newest.price, _account(signal, entry, newest).profit)
+    return Value(stretch.entry.price, stretch.end.price, _account(signal, *stretch).profit)
 
 
 class _Fill(NamedTuple):
     at_ms: int
     price: float
+
+
+class _Stretch(NamedTuple):
+    entry: _Fill
+    end: _Fill
+
+
+def _stretch(signal: Signal, candles: Iterable[Row]) -> _Stretch | None:
+    """From the entry to the last close; None before the entry."""
+    candle_ms = _ms(signal.candle_at)
+    behind = [row for row in candles if row[0] > candle_ms]
+    if not behind:
+        return None
+    (entered_ms, opened, *_), (newest_ms, _, _, _, closed, _) = behind[0], behind[-1]
+    newest = _Fill(newest_ms + signal.timeframe.ms, closed)
+    return _Stretch(_Fill(entered_ms, opened), newest)
 
 
 class _Course(NamedTuple):

@@ -91,7 +91,7 @@ class Market:
 
     async def begins(self) -> None:
         config = Bucket(self.connection, subjects.CONFIG)
-        await config.put(subjects.UNIVERSE, codec.encode(universe(*SYMBOLS[:1])))
+        await config.put(subjects.UNIVERSE, codec.encode(universe(*SYMBOLS)))
 
     async def opens(self, number: int) -> None:
         key = subjects.open_signal(SYMBOLS[number])

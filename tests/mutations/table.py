@@ -908,6 +908,21 @@ _LEDGER: Final = (
         "::test_an_outcome_that_is_kept_stands_whatever_candles_came_since",
     ),
     Mutant(
+        guard="a signal that no candle will follow does not stand open for ever",
+        file="services/predictor/handlers/ledger.py",
+        source="if outcome is None and self._is_left_alone(signal):",
+        instead="if False:",
+        test="tests/unit/predictor/test_ledger.py"
+        "::test_a_symbol_that_leaves_the_universe_takes_its_signal_with_it",
+    ),
+    Mutant(
+        guard="a split of the share is no loss",
+        file="services/predictor/domain/sequel.py",
+        source="if split.at_ms > own_ms]",
+        instead="if False]",
+        test="tests/unit/predictor/test_ledger.py::test_a_split_of_the_share_ends_nothing",
+    ),
+    Mutant(
         guard="an ending that was told is not told again after the server forgot its id",
         file="services/predictor/adapters/ledger.py",
         source="codec.decode_event(last.data).id != fact.id",

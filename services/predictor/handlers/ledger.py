@@ -8,6 +8,9 @@ dies between two of them leaves it open, and whoever comes next does them all ag
 1. keep the signal with its outcome, unless that is known already;
 2. tell it, unless that was told already;
 3. take it from what is open, unless it has gone from there already.
+
+No candle comes any more where the universe has lost the symbol or changed its timeframe. There a
+signal ends with the last there is: else it would be open for ever, and count against the cap.
 """
 
 import asyncio
@@ -19,16 +22,15 @@ from typing import Final, Protocol
 
 from services.predictor.domain.endings import Opened
 from services.predictor.domain.exposure import Holding
+from services.predictor.domain.sequel import needed_since_ms, sequel
 from services.predictor.handlers.turns import Turns
 from shared.contracts.errors import AppError
 from shared.contracts.events import CandlesUpdated
-from shared.contracts.records import Problem
+from shared.contracts.records import Problem, Universe
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Timeframe
 from shared.contracts.trading import Signal
-from shared.market.candles import ROW
-from shared.runtime.clock import to_ms
-from shared.trading.settlement import NOT_ENTERED, settle, value
+from shared.trading.settlement import NOT_ENTERED, settle, settle_at_last, value
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class Ledger:
         self._candles = candles
         self._holdings: dict[Symbol, Holding] = {}
         self._troubles: dict[Symbol, Problem] = {}
+        self._universe: Universe | None = None
         self._settling = Turns(self._settle, at_once=_AT_ONCE)
 
     async def run(self) -> None:
@@ -96,6 +99,12 @@ class Ledger:
     def on_gone(self, symbol: Symbol) -> None:
         self._holdings.pop(symbol, None)
 
+    def on_universe(self, universe: Universe) -> None:
+        self._universe = universe
+        for symbol, held in self._holdings.items():
+            if self._is_left_alone(held.signal):
+                self._settling.order(symbol)
+
     def on_candles(self, updated: CandlesUpdated) -> None:
         self.newest_candle = max(self.newest_candle or updated.candle_at, updated.candle_at)
         held = self._holdings.get(updated.symbol)
@@ -119,14 +128,23 @@ class Ledger:
             self._holdings.pop(symbol, None)
             return
         signal = opened.signal
-        behind_its_own = to_ms(signal.candle_at) + 1
-        rows = await self._candles.read(symbol, signal.timeframe, since_ms=behind_its_own)
-        candles = list(ROW.iter_unpack(rows))
+        since_ms = needed_since_ms(signal)
+        rows = await self._candles.read(symbol, signal.timeframe, since_ms=since_ms)
+        candles = sequel(signal, rows)
         outcome = settle(signal, candles)
+        if outcome is None and self._is_left_alone(signal):
+            outcome = settle_at_last(signal, candles)
         if outcome is None:
             self._holdings[symbol] = Holding(signal, value(signal, candles))
         else:
             await self._end(opened, replace(signal, outcome=outcome))
+
+    def _is_left_alone(self, signal: Signal) -> bool:
+        """Whether it is known that no candle will come any more."""
+        there = self._universe
+        return there is not None and (
+            signal.symbol not in there.symbols or signal.timeframe is not there.timeframe
+        )
 
     async def _end(self, opened: Opened, ended: Signal) -> None:
         kept = await self._book.keep(ended)

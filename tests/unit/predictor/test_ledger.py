@@ -15,7 +15,7 @@ from shared.market.candles import Candle, between, pack
 from shared.runtime.clock import from_ms
 from shared.runtime.tasks import alongside
 from shared.trading.settlement import NOT_ENTERED, Value, settle
-from tests.support.predicting import candles_updated
+from tests.support.predicting import candles_updated, universe
 from tests.support.signals import BTC, CANDLE_AT, M15, candle, flat, signal
 
 WIN = candle(2, 100, 104, 99, 104)
@@ -188,6 +188,60 @@ async def test_what_cannot_be_read_now_is_tried_again_without_news(market: Marke
         await asyncio.sleep(10)
         assert ledger.problems() == ()
     assert exits(market) == [Exit.TAKE_PROFIT]
+
+
+async def test_a_symbol_that_leaves_the_universe_takes_its_signal_with_it(market: Market) -> None:
+    market.book.opens(signal())
+    market.goes_on(flat(1), candle(2, 100, 103, 99, 102))
+    async with market.predictor() as ledger:
+        ledger.on_universe(universe(BTC))
+        await asyncio.sleep(1)
+        assert exits(market) == []
+        ledger.on_universe(universe(Symbol("ETH/USDT")))
+        await asyncio.sleep(1)
+    (kept,) = market.book.kept.values()
+    assert kept.outcome is not None
+    assert (kept.outcome.exit, kept.outcome.exit_price) == (Exit.EXPIRY, 102)
+    assert market.book.open == {}
+
+
+async def test_what_left_the_universe_while_no_predictor_ran_ends_when_one_hears_of_it(
+    market: Market,
+) -> None:
+    market.book.opens(signal())
+    ledger = Ledger(market.book, market.candles)
+    ledger.on_universe(universe(Symbol("ETH/USDT")))
+    async with alongside(ledger.run(), name="ledger"):
+        ledger.on_opened(signal())
+        await asyncio.sleep(1)
+    assert exits(market) == [Exit.MISSED]
+
+
+async def test_a_level_that_was_reached_before_its_symbol_left_counts(market: Market) -> None:
+    market.book.opens(signal())
+    market.goes_on(flat(1), WIN)
+    async with market.predictor() as ledger:
+        ledger.on_universe(universe())
+        await asyncio.sleep(1)
+    assert exits(market) == [Exit.TAKE_PROFIT]
+
+
+async def test_no_candle_follows_where_the_universe_has_another_timeframe(market: Market) -> None:
+    market.book.opens(signal())
+    market.goes_on(flat(1))
+    async with market.predictor() as ledger:
+        ledger.on_universe(replace(universe(BTC), timeframe=Timeframe.H1))
+        await asyncio.sleep(1)
+    assert exits(market) == [Exit.EXPIRY]
+
+
+async def test_a_split_of_the_share_ends_nothing(market: Market) -> None:
+    """A long of 100 with its stop-loss at 98 opens at 50, for half a share each."""
+    usual = [candle(n, 100, 100.5, 99.5, 100) for n in range(-30, 2)]
+    market.book.opens(signal())
+    market.goes_on(*usual, candle(2, 50, 50.25, 49.75, 50))
+    await market.lives_through()
+    assert exits(market) == []
 
 
 async def test_what_has_gone_while_nobody_listened_is_forgotten(market: Market) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from shared.contracts.trading import Exit, Outcome, Side, Signal
 from shared.market.candles import ROW, Candle, pack
 from shared.runtime.clock import from_ms
-from shared.trading.settlement import settle, value
+from shared.trading.settlement import settle, settle_at_last, value
 from tests.support.bookkeeping import profit_cents
 from tests.support.signals import CANDLE_AT, M15, candle, flat, paths, signal, signals
 
@@ -214,3 +214,25 @@ def test_an_open_signal_loses_no_more_than_its_stake_either(
 ) -> None:
     if settle(one, candles) is None:
         assert value(one, candles).unrealised_cents >= -one.stake_cents
+
+
+# Where no candle will follow
+
+
+def test_it_ends_at_the_last_close_that_there_is() -> None:
+    candles = [flat(0), candle(1, 101, 103, 99, 102), candle(2, 102, 103, 99, 101.5)]
+    outcome = settle_at_last(signal(), candles)
+    assert (outcome.exit, outcome.entry_price) == (Exit.EXPIRY, 101)
+    assert (outcome.exit_price, outcome.exit_at) == (101.5, CANDLE_AT + 3 * M15)
+
+
+@given(signals(), paths())
+def test_it_ends_with_what_it_was_worth(one: Signal, candles: list[Candle]) -> None:
+    if settle(one, candles) is None:
+        assert settle_at_last(one, candles).profit_cents == value(one, candles).unrealised_cents
+
+
+def test_without_a_candle_it_was_missed() -> None:
+    outcome = settle_at_last(signal(), [flat(0)])
+    assert (outcome.exit, outcome.exit_at) == (Exit.MISSED, CANDLE_AT + M15)
+    assert outcome.profit_cents == 0
