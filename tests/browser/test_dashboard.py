@@ -137,6 +137,23 @@ async def test_what_became_of_a_symbol_s_predictions_and_its_drift_are_beside_it
     assert visit.faults == []
 
 
+async def test_a_forecast_says_which_way_how_sure_and_what_returns_are_on_average(
+    visit: Visit,
+) -> None:
+    await expect(visit.page.locator("#rows tr").first).to_contain_text("▲ 62 %")
+    first = visit.page.locator("#forecasts li").first
+    await expect(first).to_contain_text("▲ 62 % +0.10 %")
+    assert visit.faults == []
+
+
+async def test_on_a_phone_nothing_makes_the_page_scroll_sideways(visit: Visit) -> None:
+    await visit.page.set_viewport_size({"width": 390, "height": 844})
+    await expect(visit.page.locator("#rows tr")).to_have_count(4)
+    for tab in ("training", "signals", "rejected", "ledger"):
+        await visit.page.locator(f"#tab-{tab}").click()
+        assert await visit.page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 async def test_the_page_comes_back_after_the_gateway_was_restarted(
     visit: Visit, tmp_path: Path, nats_server: NatsServer
 ) -> None:

@@ -11,6 +11,7 @@ import * as trading from "./trading.js";
 import * as training from "./training.js";
 
 const REDRAW_MS = 300;
+const MEAN = "The mean of the return, with its own sign: few large moves can outweigh many small ones";
 const CANDLE_CHANNELS = 100; // a connection may have 128 channels
 let streamState = "connecting";
 let dirty = true;
@@ -206,12 +207,15 @@ function drawPrice(candles) {
 function forecast(f) {
   const item = document.createElement("li");
   const bars = f.horizon === 1 ? "1 candle" : `${f.horizon} candles`;
-  const [low, high] = f.interval_pct.map((percent) => format.signed(percent, 1));
-  item.innerHTML = `<small></small><b class="${f.direction === "up" ? "up" : "down"}"></b><small></small>`;
-  const [ahead, expected, range] = item.children;
-  ahead.textContent = `${bars} · ${format.share(f.confidence)}`;
-  expected.textContent = `${f.direction === "up" ? "▲" : "▼"} ${format.signed(f.expected_return_pct)}`;
-  range.textContent = `${low} to ${high}`;
+  const [low, high] = f.interval_pct;
+  item.innerHTML = `<small></small><b class="${f.direction === "up" ? "up" : "down"}"></b> <small></small><small></small>`;
+  const [ahead, direction, expected, range] = item.children;
+  ahead.textContent = bars;
+  direction.textContent = format.direction(f);
+  expected.textContent = format.signed(f.expected_return_pct);
+  expected.title = MEAN;
+  range.textContent = `${low.toFixed(1)} to ${format.signed(high, 1)}`;
+  range.title = "Four of five returns are between these";
   return item;
 }
 
@@ -243,6 +247,7 @@ setInterval(() => {
 setInterval(loadSystem, 5000);
 setInterval(loadTrading, 15000);
 setInterval(() => loadModel(store.selected), 20000);
+setInterval(loadDrift, 60000);
 loadSystem();
 loadSymbols();
 loadTrading();

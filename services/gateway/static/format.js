@@ -13,6 +13,11 @@ export function signed(percent, digits = 2) {
   return `${percent > 0 ? "+" : ""}${percent.toFixed(digits)} %`;
 }
 
+/** Which way, and how sure of it. */
+export function direction({ direction, confidence }) {
+  return `${direction === "up" ? "▲" : "▼"} ${share(confidence)}`;
+}
+
 export function share(fraction) {
   return fraction == null ? DASH : `${Math.round(fraction * 100)} %`;
 }

@@ -27,13 +27,13 @@ function row(name, select) {
   element.tabIndex = 0;
   element.dataset.symbol = name;
   element.innerHTML = `<td></td><td class="n"></td><td><span class="best"><b></b>
-    <span class="meter"><i></i></span><span class="muted"></span></span></td><td class="n"></td>
+    <span class="meter"><i></i></span><span class="muted n"></span><span class="muted"></span></span></td><td class="n"></td>
     <td></td><td class="n"></td><td><span class="state"></span></td>`;
   const [label, last, , age, model, auc] = element.children;
   label.textContent = name;
-  const [arrow, meter, horizon] = element.querySelector(".best").children;
+  const [arrow, meter, expected, horizon] = element.querySelector(".best").children;
   const state = element.querySelector(".state");
-  rows.set(name, { row: element, last, arrow, meter, horizon, age, model, auc, state });
+  rows.set(name, { row: element, last, arrow, meter, expected, horizon, age, model, auc, state });
   element.addEventListener("click", () => select(name));
   element.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") select(name);
@@ -58,16 +58,15 @@ function drawRow(cells, tracked) {
   cells.last.className = `n ${rising(candles)}`;
   const forecast = best(prediction);
   cells.meter.hidden = !forecast;
-  put(cells.arrow, forecast ? `${forecast.direction === "up" ? "▲" : "▼"} ${format.signed(forecast.expected_return_pct)}` : "-");
+  put(cells.arrow, forecast ? format.direction(forecast) : "-");
   cells.arrow.className = cells.meter.className = "";
   if (forecast) {
     cells.arrow.className = forecast.direction;
     cells.meter.className = `meter ${forecast.direction}`;
     cells.meter.firstElementChild.style.width = `${forecast.confidence * 100}%`;
-    cells.meter.title = `confidence ${format.share(forecast.confidence)}`;
   }
-  put(cells.horizon, forecast ? `${format.share(forecast.confidence)} · ${forecast.horizon}` : "");
-  cells.horizon.title = forecast ? `confidence, and candles ahead` : "";
+  put(cells.expected, forecast ? format.signed(forecast.expected_return_pct) : "");
+  put(cells.horizon, forecast ? `in ${forecast.horizon}` : "");
   cells.age.classList.toggle("stale", Boolean(prediction?.stale));
   cells.model.title = model ? `version ${model.model_version}` : "";
   const byChance = model?.avg_roc_auc_null == null ? "" : ` (${model.avg_roc_auc_null.toFixed(3)})`;

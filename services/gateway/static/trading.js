@@ -56,7 +56,7 @@ function drawRejected(rejected) {
       [words(rejection.reason), "chip failed"],
       [format.figure(first?.value), "n"],
       [format.figure(first?.threshold), "n muted"],
-      [others.join(", "), "muted"],
+      [others.join(", "), "muted rest"],
       [format.moment(rejection.at), "n muted"],
     ]);
     line.title = rejection.filters.map((f) => `${f.passed ? "passed" : "NOT passed"}: ${words(f.name)} ${format.figure(f.value)}, needed ${format.figure(f.threshold)}`).join("\n");

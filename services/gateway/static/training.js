@@ -85,7 +85,7 @@ function drawCoverage(status) {
     ["fresh models", `${fresh} of ${symbols}`],
     stale ? ["too old", stale] : null,
     missing ? ["missing", missing] : null,
-    ["success", format.share(status.success_rate)],
+    ["jobs succeeded", format.share(status.success_rate)],
   ].filter(Boolean);
   coverage.replaceChildren(...facts.map(([name, value]) => {
     const fact = document.createElement("div");
