@@ -16,7 +16,6 @@ from services.gateway.adapters.colleagues import BusColleagues, StoredCandles
 from services.gateway.adapters.events import CaughtUp, EventsMissing, Fact, facts
 from services.gateway.adapters.marks import Marks
 from services.gateway.adapters.server import listen, serve
-from services.gateway.adapters.watches import follow
 from services.gateway.adapters.websocket import WebSocket
 from services.gateway.app.application import create
 from services.gateway.app.assets import Assets
@@ -39,6 +38,7 @@ from shared.bus.kv import Bucket
 from shared.bus.publisher import Publisher
 from shared.bus.status import RollCall, collect
 from shared.bus.survey import Reporter
+from shared.bus.watch import follow
 from shared.contracts import codec, subjects
 from shared.contracts.errors import InvalidSymbol, MalformedMessage, Unavailable
 from shared.contracts.records import ModelRecord, Prediction, Universe
@@ -124,8 +124,6 @@ async def main(env: Environment) -> None:
             Universe,
             pattern=subjects.UNIVERSE,
             put=on_universe,
-            gone=lambda _: None,
-            caught_up=lambda: None,
         )
         follow_predictions = partial(
             follow,

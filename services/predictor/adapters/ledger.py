@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from services.predictor.adapters.news import skipping
 from services.predictor.domain.endings import Opened, ending
 from shared.bus import stored
 from shared.bus.connection import Connection
-from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
+from shared.bus.kv import Bucket
 from shared.bus.publisher import Publisher
+from shared.bus.watch import follow
 from shared.contracts import codec, subjects
 from shared.contracts.errors import Conflict
 from shared.contracts.symbols import Symbol
@@ -69,14 +69,11 @@ async def follow_open_signals(
     """Tell every open signal, each new one, and each that is open no more; the open ones again
     after each reconnect. Never returns.
     """
-    async with aclosing(signals.watch(subjects.OPEN_SIGNALS)) as changes:
-        async for change in changes:
-            match change:
-                case Entry(key, value):
-                    with skipping(key):
-                        opened(codec.decode(value, Signal))
-                case Removed(key):
-                    with skipping(key):
-                        gone(Symbol.from_token(key.removeprefix("open.")))
-                case CaughtUp():
-                    caught_up.set()
+    await follow(
+        signals,
+        Signal,
+        put=opened,
+        gone=lambda key: gone(Symbol.from_token(key.removeprefix("open."))),
+        caught_up=caught_up.set,
+        pattern=subjects.OPEN_SIGNALS,
+    )

@@ -1,25 +1,22 @@
 """What happens elsewhere, told to whoever wants to know."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import nats.errors
 from nats.aio.msg import Msg
 
 from shared.bus.connection import Connection
-from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
+from shared.bus.kv import Bucket
+from shared.bus.watch import follow, skipping
 from shared.contracts import codec, subjects
 from shared.contracts.configuration import Configuration, Configured
-from shared.contracts.errors import InvalidSymbol, MalformedMessage
 from shared.contracts.events import CandlesUpdated
 from shared.contracts.records import ModelRecord, Universe
 from shared.contracts.symbols import Symbol
 from shared.contracts.trading import EvolvedParameters
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -45,18 +42,11 @@ async def _follow(
     listeners: Iterable[Callable[[T], None]],
     caught_up: asyncio.Event,
 ) -> None:
-    async with aclosing(config.watch(key)) as changes:
-        async for change in changes:
-            match change:
-                case Entry(_, value):
-                    with skipping(key):
-                        changed = codec.decode(value, kind)
-                        for hear in listeners:
-                            hear(changed)
-                case Removed():
-                    pass  # the last known one goes on
-                case CaughtUp():
-                    caught_up.set()
+    def tell(changed: T) -> None:
+        for hear in listeners:
+            hear(changed)
+
+    await follow(config, kind, put=tell, caught_up=caught_up.set, pattern=key)
 
 
 async def follow_models(
@@ -67,17 +57,13 @@ async def follow_models(
     caught_up: asyncio.Event,
 ) -> None:
     """Tell every live model and each change of one, again after each reconnect; never returns."""
-    async with aclosing(registry.watch()) as changes:
-        async for change in changes:
-            match change:
-                case Entry(key, value):
-                    with skipping(key):
-                        promoted(codec.decode(value, ModelRecord))
-                case Removed(key):
-                    with skipping(key):
-                        removed(Symbol.from_token(key))
-                case CaughtUp():
-                    caught_up.set()
+    await follow(
+        registry,
+        ModelRecord,
+        put=promoted,
+        gone=lambda key: removed(Symbol.from_token(key)),
+        caught_up=caught_up.set,
+    )
 
 
 async def follow_parameters(
@@ -88,17 +74,13 @@ async def follow_parameters(
     caught_up: asyncio.Event,
 ) -> None:
     """Tell the parameters of every symbol that has its own, and each change; never returns."""
-    async with aclosing(parameters.watch()) as changes:
-        async for change in changes:
-            match change:
-                case Entry(key, value):
-                    with skipping(key):
-                        evolved(codec.decode(value, EvolvedParameters))
-                case Removed(key):
-                    with skipping(key):
-                        removed(Symbol.from_token(key))
-                case CaughtUp():
-                    caught_up.set()
+    await follow(
+        parameters,
+        EvolvedParameters,
+        put=evolved,
+        gone=lambda key: removed(Symbol.from_token(key)),
+        caught_up=caught_up.set,
+    )
 
 
 @asynccontextmanager
@@ -129,12 +111,3 @@ async def follow_candles(
             updated = codec.decode(data, CandlesUpdated)
             for hear in listeners:
                 hear(updated)
-
-
-@contextmanager
-def skipping(what: str) -> Iterator[None]:
-    """Something that cannot be read must not keep the rest from being heard."""
-    try:
-        yield
-    except (MalformedMessage, InvalidSymbol) as exc:
-        log.warning("skipped what cannot be read", extra={"what": what, "reason": str(exc)})

@@ -8,9 +8,9 @@ that was frozen in between changes nothing when it wakes up.
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from services.predictor.adapters.news import skipping
 from services.predictor.domain.openings import Openings
 from shared.bus.kv import Entry, Removed, State
+from shared.bus.watch import skipping
 from shared.contracts import codec, subjects
 from shared.contracts.symbols import Symbol
 from shared.contracts.trading import Signal

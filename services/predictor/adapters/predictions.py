@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Collection
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from services.predictor.domain.freshness import replaces
-from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
+from shared.bus.kv import Bucket, Entry
 from shared.bus.publisher import Publisher
+from shared.bus.watch import follow
 from shared.contracts import codec
 from shared.contracts.errors import Conflict, InvalidSymbol, MalformedMessage
 from shared.contracts.events import PredictionUpdated
@@ -40,17 +41,13 @@ class KvPredictions:
         caught_up: asyncio.Event,
     ) -> None:
         """Tell what is stored and each change of it, again after each reconnect; never returns."""
-        async with aclosing(self._predictions.watch()) as changes:
-            async for change in changes:
-                match change:
-                    case Entry():
-                        if prediction := _read(change, Prediction):
-                            told(prediction)
-                    case Removed(key):
-                        with suppress(InvalidSymbol):
-                            removed(Symbol.from_token(key))
-                    case CaughtUp():
-                        caught_up.set()
+        await follow(
+            self._predictions,
+            Prediction,
+            put=told,
+            gone=lambda key: removed(Symbol.from_token(key)),
+            caught_up=caught_up.set,
+        )
 
     async def publish(self, prediction: Prediction) -> Prediction:
         """Write it, unless the same or a newer one is there, and say so where it is another one;

@@ -1,10 +1,10 @@
 """The tick ledger in KV `evertrain_ticks`, which forgets after 30 days."""
 
-from contextlib import aclosing
 from datetime import datetime
 
 from shared.bus.connection import Connection
-from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
+from shared.bus.kv import Bucket
+from shared.bus.watch import follow
 from shared.contracts import codec, subjects
 from shared.contracts.records import TickRecord
 
@@ -38,12 +38,14 @@ class MissedTicks:
 
     async def follow(self) -> None:
         """Keep the count up to date. Cancelled when it is no longer needed."""
-        async with aclosing(self._ticks.watch("tick.>")) as changes:
-            async for change in changes:
-                match change:
-                    case Entry(key, value, _) if missed := codec.decode(value, TickRecord).missed:
-                        self._missed[key] = missed
-                    case Removed(key, _):
-                        self._missed.pop(key, None)
-                    case Entry() | CaughtUp():
-                        pass
+        await follow(
+            self._ticks,
+            TickRecord,
+            put=self._put,
+            gone=lambda key: self._missed.pop(key, None),
+            pattern="tick.>",
+        )
+
+    def _put(self, tick: TickRecord) -> None:
+        if tick.missed:
+            self._missed[subjects.tick_key(tick.schedule, tick.due)] = tick.missed

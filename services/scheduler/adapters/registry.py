@@ -1,11 +1,11 @@
 """The live models, mirrored in memory from KV `evertrain_models`."""
 
 import asyncio
-from contextlib import aclosing
 
 from shared.bus.connection import Connection
-from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
-from shared.contracts import codec, subjects
+from shared.bus.kv import Bucket
+from shared.bus.watch import follow
+from shared.contracts import subjects
 from shared.contracts.records import ModelRecord
 from shared.contracts.symbols import Symbol
 
@@ -19,13 +19,13 @@ class RegistryMirror:
 
     async def follow(self) -> None:
         """Keep the mirror up to date. Cancelled when it is no longer needed."""
-        async with aclosing(self._bucket.watch()) as changes:
-            async for change in changes:
-                match change:
-                    case Entry(_, value, _):
-                        model = codec.decode(value, ModelRecord)
-                        self.models[model.symbol] = model
-                    case Removed(key, _):
-                        self.models.pop(Symbol.from_token(key), None)
-                    case CaughtUp():
-                        self.complete.set()
+        await follow(
+            self._bucket,
+            ModelRecord,
+            put=self._put,
+            gone=lambda key: self.models.pop(Symbol.from_token(key), None),
+            caught_up=self.complete.set,
+        )
+
+    def _put(self, model: ModelRecord) -> None:
+        self.models[model.symbol] = model

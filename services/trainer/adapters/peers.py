@@ -1,12 +1,12 @@
 """What the live models say of the slopes of their calibrations, from KV `evertrain_models`."""
 
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from services.trainer.domain.slopes import Slopes, borne_out, expected_beside
 from shared.bus.connection import Connection
-from shared.bus.kv import Bucket, CaughtUp, Entry, Removed
-from shared.contracts import codec, subjects
+from shared.bus.kv import Bucket
+from shared.bus.watch import follow
+from shared.contracts import subjects
 from shared.contracts.records import ModelRecord
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Timeframe
@@ -35,15 +35,13 @@ class LiveSlopes:
 
     async def follow(self) -> None:
         """Keep up with the registry. Cancelled when it is no longer needed."""
-        async with aclosing(self._bucket.watch()) as changes:
-            async for change in changes:
-                match change:
-                    case Entry(_, value, _):
-                        model = codec.decode(value, ModelRecord)
-                        self._peers[model.symbol] = _Peer(
-                            timeframe=model.timeframe, slopes=borne_out(model.scores)
-                        )
-                    case Removed(key, _):
-                        self._peers.pop(Symbol.from_token(key), None)
-                    case CaughtUp():
-                        pass
+        await follow(
+            self._bucket,
+            ModelRecord,
+            put=self._put,
+            gone=lambda key: self._peers.pop(Symbol.from_token(key), None),
+        )
+
+    def _put(self, model: ModelRecord) -> None:
+        slopes = borne_out(model.scores)
+        self._peers[model.symbol] = _Peer(timeframe=model.timeframe, slopes=slopes)
