@@ -1,7 +1,7 @@
 """`/predictions/cache` and `/predictions/pregenerate`: the predictors' cache."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta
@@ -10,9 +10,12 @@ from services.gateway.app.answers import json_response
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers, body
 from shared.contracts import codec
+from shared.contracts.errors import MalformedMessage
 from shared.contracts.records import CacheReport, Cleared, Pregenerated
 from shared.contracts.requests import ClearCacheRequest, PregenerateRequest
 from shared.contracts.symbols import Symbol
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ def routes(context: Context) -> APIRouter:
         """Compute predictions before anyone asks; answers when that is done. Those of hundreds of
         symbols take seconds, and reads go on meanwhile.
         """
-        wanted = codec.decode(await request.body(), PredictionsWanted)
+        wanted = await _wanted(request, PredictionsWanted)
         _check_symbols(context, wanted.symbols)
         made = await context.colleagues.pregenerate(
             PregenerateRequest(symbols=wanted.symbols, ttl_hours=wanted.ttl_hours)
@@ -75,13 +78,22 @@ def routes(context: Context) -> APIRouter:
     )
     async def clear(request: Request) -> Response:
         """Forget what is cached; it is computed anew."""
-        wanted = codec.decode(await request.body(), CacheClearance)
+        wanted = await _wanted(request, CacheClearance)
         _check_symbols(context, wanted.symbols)
         return json_response(
             await context.colleagues.clear_cache(ClearCacheRequest(symbols=wanted.symbols))
         )
 
     return router
+
+
+async def _wanted(request: Request, kind: type[T]) -> T:
+    """What the body asks for. Symbols in the address are refused: passed over, they would stand for
+    all of them.
+    """
+    if request.url.query:
+        raise MalformedMessage("say what you want in the body, as /docs shows, not in the address")
+    return codec.decode(await request.body(), kind)
 
 
 def _check_symbols(context: Context, symbols: tuple[Symbol, ...] | None) -> None:

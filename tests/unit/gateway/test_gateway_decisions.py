@@ -95,6 +95,9 @@ async def test_rejections_are_those_of_the_last_hours(site: Site) -> None:
     for hours in ("0", "721", "x"):
         answer = await site.get(f"/system/rejected-signals?hours={hours}")
         refused(answer, 422, "invalid_request")
+    for reason in ("nope", ""):
+        answer = await site.get(f"/system/rejected-signals?reason={reason}")
+        refused(answer, 422, "invalid_request")
 
 
 async def test_profit_is_in_whole_cents_of_the_days_asked_for(site: Site) -> None:
@@ -119,6 +122,17 @@ async def test_the_cache_can_be_looked_at_filled_and_cleared(site: Site) -> None
         PregenerateRequest(symbols=(BTC,), ttl_hours=24),
         ClearCacheRequest(),
     ]
+
+
+async def test_symbols_in_the_address_do_not_stand_for_all_of_them(site: Site) -> None:
+    cleared = await site.http.delete("/api/v1/predictions/cache?symbols=BTC_USDT")
+    refused(cleared, 400, "malformed_message")
+    refused(
+        await site.post("/predictions/pregenerate?symbols=BTC_USDT", b"{}"),
+        400,
+        "malformed_message",
+    )
+    assert site.office.asked == []
 
 
 @pytest.mark.parametrize(
