@@ -1,5 +1,7 @@
 """What has become of the market that the models have learned, asked and shown."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from rich.console import Console
@@ -9,6 +11,7 @@ from shared.bus import rpc
 from shared.bus.connection import Connection
 from shared.contracts.quality import DriftFinding, DriftReport
 from shared.contracts.requests import CheckDriftRequest, DriftReportRequest
+from shared.contracts.symbols import Symbol
 
 #: Every symbol is measured in a child process of a trainer.
 _CHECKED_WITHIN_S: Final = 1800.0
@@ -29,6 +32,13 @@ async def check(connection: Connection, request: CheckDriftRequest) -> DriftRepo
         DriftReport,
         timeout=_CHECKED_WITHIN_S,
     )
+
+
+def limited(report: DriftReport, symbols: Sequence[Symbol] | None) -> DriftReport:
+    """What it found of these symbols; of all with None."""
+    if symbols is None:
+        return report
+    return replace(report, findings=tuple(f for f in report.findings if f.symbol in symbols))
 
 
 def show_report(report: DriftReport, out: Console) -> None:

@@ -77,14 +77,14 @@ def show_rejected(found: Sequence[Rejection], out: Console) -> None:
     if not found:
         out.print("nothing was rejected in this time")
         return
-    columns = ("At", "Symbol", "Reason", "Value", "Needed", "Passed")
+    columns = ("At", "Symbol", "Reason", "Value", "Needed", "Other filters not passed")
     rows = (
         (
             moment(rejection.at),
             rejection.symbol,
             rejection.reason,
             *_against(rejection),
-            " ".join(f.name for f in rejection.filters if f.passed) or "-",
+            _others(rejection),
         )
         for rejection in found
     )
@@ -164,6 +164,11 @@ def _against(rejection: Rejection) -> tuple[str, str]:
     """What stood in the way, and what would have had to be there."""
     failed = next((f for f in rejection.filters if f.name == rejection.reason), None)
     return (_figure(failed.value), _figure(failed.threshold)) if failed else ("-", "-")
+
+
+def _others(rejection: Rejection) -> str:
+    names = (f.name for f in rejection.filters if not f.passed and f.name != rejection.reason)
+    return ", ".join(names) or "-"
 
 
 def _figure(value: float | None) -> str:

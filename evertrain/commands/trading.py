@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from evertrain.commands.parameters import Json, OptionalSymbol, OptionalSymbolList, listed
+from shared.contracts.trading import FilterName
 
 app = typer.Typer()
 
@@ -44,7 +45,7 @@ def rejected(
     hours: Annotated[float, typer.Option(min=0.01, max=720, help="How far back.")] = 24.0,
     symbol: OptionalSymbol = None,
     reason: Annotated[
-        str | None, typer.Option(help="The filter, like confidence.", show_default="all")
+        FilterName | None, typer.Option(help="The filter.", show_default="all")
     ] = None,
     n: Shown = 100,
     json: Json = False,
@@ -120,7 +121,7 @@ def drift(
 ) -> None:
     """Show whether the market still is what the models have learned; `--check` looks now.
 
-    `--symbols` limits a check.
+    `--symbols` limits what is shown, or looked at.
 
     For example:
 
@@ -133,11 +134,12 @@ def drift(
     from evertrain.session import on_the_bus
     from shared.contracts.requests import CheckDriftRequest
 
+    named = listed(symbols) if symbols is not None else None
     if check:
-        request = CheckDriftRequest(symbols=listed(symbols) if symbols is not None else None)
+        request = CheckDriftRequest(symbols=named)
         report = on_the_bus(lambda connection: watching.check(connection, request))
     else:
-        report = on_the_bus(watching.newest)
+        report = watching.limited(on_the_bus(watching.newest), named)
     if json:
         show_json(report)
     else:

@@ -14,7 +14,7 @@ from shared.contracts.instants import Instant
 from shared.contracts.records import TrainingPlan
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Mode, Source, Status, Timeframe
-from shared.contracts.trading import SignalStatus
+from shared.contracts.trading import FilterName, SignalStatus
 
 RunId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -225,7 +225,7 @@ class RejectionsRequest:
 
     hours: Annotated[float, Meta(gt=0, le=720)] = 24.0
     symbol: Symbol | None = None
-    reason: str | None = None
+    reason: FilterName | None = None
     limit: Limit = 100
     before: str | None = None
 

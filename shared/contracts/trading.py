@@ -6,14 +6,14 @@ gives them; percentages are of the price, before leverage, unless the name says 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from shared.contracts.instants import Instant
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon, Timeframe
 
 #: The filters of a signal, in the order in which they are applied and told.
-FILTERS: Final = (
+FilterName = Literal[
     "no_model",
     "stale",
     "accuracy",
@@ -23,7 +23,8 @@ FILTERS: Final = (
     "exposure_cap",
     "cooldown",
     "already_open",
-)
+]
+FILTERS: Final[tuple[FilterName, ...]] = get_args(FilterName)
 
 
 class Side(StrEnum):

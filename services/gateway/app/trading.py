@@ -11,7 +11,13 @@ from services.gateway.domain.signals import SignalView, view
 from shared.contracts.errors import NotFound
 from shared.contracts.requests import ProfitRequest, RejectionsRequest, SignalsRequest
 from shared.contracts.symbols import Symbol
-from shared.contracts.trading import ExposureReport, ProfitReport, Rejection, SignalStatus
+from shared.contracts.trading import (
+    ExposureReport,
+    FilterName,
+    ProfitReport,
+    Rejection,
+    SignalStatus,
+)
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Before = Annotated[str | None, Query(description="the cursor in `Link`", max_length=200)]
@@ -52,7 +58,7 @@ def routes(context: Context) -> APIRouter:
         request: Request,
         hours: Annotated[float, Query(gt=0, le=720, description="how far back")] = 24.0,
         symbol: OneSymbol = None,
-        reason: Annotated[str | None, Query(max_length=40)] = None,
+        reason: FilterName | None = None,
         limit: Limit = 100,
         before: Before = None,
     ) -> Response:

@@ -29,6 +29,7 @@ from shared.contracts.reports import (
     SystemStatus,
     Usage,
 )
+from shared.contracts.symbols import Symbol
 from shared.contracts.trading import Exit
 from tests.support.gateways import model
 from tests.support.trading import (
@@ -144,8 +145,9 @@ def test_without_signals_it_says_where_to_look() -> None:
 
 def test_a_rejection_shows_what_the_filter_saw_and_what_it_needed() -> None:
     text = shown(lambda out: trading.show_rejected([rejection()], out))
-    for said in ("BTC/USDT", "confidence", "0.5125", "0.55", "no_model"):
+    for said in ("BTC/USDT", "confidence", "0.5125", "0.55", "net_profit"):
         assert said in text
+    assert "no_model" not in text
 
 
 def test_the_ledger_is_shown_in_money_by_symbol_and_by_day() -> None:
@@ -186,6 +188,11 @@ def test_drift_is_shown_with_how_often_a_check_is_mistaken() -> None:
     text = shown(lambda out: drift.show_report(DRIFT, out))
     for said in ("1 of 545", "5 % of such checks", "BTC/USDT", "yes", "1e-05", "drift-1-BTC"):
         assert said in text
+
+
+def test_a_report_on_drift_is_limited_to_the_symbols_asked_for() -> None:
+    assert drift.limited(DRIFT, None) == drift.limited(DRIFT, [BTC]) == DRIFT
+    assert drift.limited(DRIFT, [Symbol("ETH/USDT")]).findings == ()
 
 
 def test_what_was_served_is_shown_by_how_it_did() -> None:
