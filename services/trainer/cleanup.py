@@ -66,11 +66,10 @@ class Cleanup:
             for artifact in old:
                 await self._artifacts.delete(artifact)
             await self._artifacts.sweep(now - _UNFINISHED)
-        report = CleanupReport(
+            log.info("artifacts cleaned up", extra={"kept": kept, "deleted": len(old)})
+        return CleanupReport(
             kept=kept,
             deleted=len(old),
             freed_bytes=sum(artifact.size for artifact in old),
             dry_run=request.dry_run,
         )
-        log.info("artifacts cleaned up", extra={"kept": kept, "deleted": len(old)})
-        return report

@@ -145,7 +145,7 @@ def judge(
         findings.append(
             _warning(
                 "parked_messages",
-                f"{queues['dead']} messages could not be handled; they are in {subjects.DEAD}",
+                f"messages that could not be handled: {queues['dead']}, in {subjects.DEAD}",
             )
         )
     findings.sort(key=lambda finding: _SEVERITY[finding.level])

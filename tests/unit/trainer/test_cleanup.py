@@ -1,6 +1,8 @@
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 
+import pytest
+
 from services.trainer.cleanup import Cleanup
 from services.trainer.domain.retention import Retention, Version
 from shared.contracts.artifacts import Artifact
@@ -56,11 +58,15 @@ async def test_what_nothing_needs_is_deleted() -> None:
     assert report == CleanupReport(kept=1, deleted=2, freed_bytes=20, dry_run=False)
 
 
-async def test_a_dry_run_deletes_nothing_and_says_what_would_be() -> None:
+async def test_a_dry_run_deletes_nothing_and_says_what_would_be(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
     store = Store("live", "old")
     report = await store.clean_up(dry_run=True)
     assert (store.deleted, store.swept) == ([], [])
     assert report == CleanupReport(kept=1, deleted=1, freed_bytes=10, dry_run=True)
+    assert caplog.messages == []
 
 
 async def test_what_was_stored_a_moment_ago_stays_until_the_registry_names_it() -> None:
