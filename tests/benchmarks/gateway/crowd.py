@@ -76,9 +76,11 @@ class Socket(asyncio.Protocol):
         self._rest = data[at:]
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.crowd.sockets.discard(self)
         if not self.opened.done():
             self.opened.set_exception(ConnectionError("the socket closed before it was open"))
-        self.crowd.lost(self)
+        if self.opened.exception() is None:  # else whoever tried to open it tries again
+            self.crowd.lost(self)
 
     def send(self, message: object) -> None:
         data = json.dumps(message).encode()
@@ -179,7 +181,6 @@ class Crowd:
         await client.opened
 
     def lost(self, client: Socket) -> None:
-        self.sockets.discard(client)
         self.codes[client.code or 0] += 1
         if self.coming_back:
             self._returning.add(asyncio.ensure_future(self._come_back(client)))  # noqa: TID251

@@ -25,7 +25,7 @@ _SETTLE_S: Final = 2.0
 _LOADED_S: Final = 600.0
 _ENDED_S: Final = 1800.0
 _LOOK_EVERY_S: Final = 2.0
-_RUN_SYMBOLS: Final = 100
+_RUN_SYMBOLS: Final = tuple(f"SYN-{number:04}" for number in range(1, 101))
 _TEN_A_SECOND: Final = 0.1
 #: A connection that was silent for so long is closed; a frozen gateway is so for twice that.
 _PING_TIMEOUT_S: Final = 30.0
@@ -38,7 +38,7 @@ def measure(plan: Plan) -> Section:
         title="The gateway: what sockets live through",
         notes=(
             f"{plan.crowd} sockets that listen to the events of training, held by one process "
-            f"beside a full run of the whole system over {_RUN_SYMBOLS} symbols of "
+            f"beside a full run of the whole system over {len(_RUN_SYMBOLS)} symbols of "
             f"{plan.daily_rows} daily candles. The lag is from the time that an event bears to its "
             "receipt.",
             f"Then a gateway by itself, told of events ten times a second: one client of "
@@ -67,7 +67,8 @@ async def _through_a_run(plan: Plan) -> tuple[Row, ...]:
         "AUTO_TRAINING_ENABLED": "false",
         "FULL_RETRAIN_ENABLED": "false",
         "CANDLE_INTERVAL_MINUTES": "1440",
-        "DATA_PROVIDER": f"synthetic:{_RUN_SYMBOLS}",
+        "DATA_PROVIDER": "synthetic",
+        "SYMBOLS": ",".join(_RUN_SYMBOLS),
         "TIMEFRAME": "1d",
         "TRAIN_DAYS_BACK": str(days),
         "TRAIN_EPOCHS": str(plan.rounds),
@@ -83,7 +84,7 @@ async def _through_a_run(plan: Plan) -> tuple[Row, ...]:
             )
             await asyncio.sleep(_SETTLE_S)
             seen = await clients.ask("report")
-    assert run["done"] == _RUN_SYMBOLS, run
+    assert run["done"] == len(_RUN_SYMBOLS), run
     return (
         Row(what="a run beside sockets: closed", ours=seen["closed"], unit="", goal=at_most(0)),
         Row(what="events missing or doubled", ours=_wrong(seen), unit="", goal=at_most(0)),
@@ -96,7 +97,7 @@ async def _loaded(system: System, rows: int) -> None:
     async def loaded() -> bool:
         answer = await system.http.get("/api/v1/system/candles", params={"limit": 1000})
         series = answer.json() if answer.status_code == 200 else []
-        return len([one for one in series if one["rows"] >= rows]) >= _RUN_SYMBOLS
+        return len([one for one in series if one["rows"] >= rows]) >= len(_RUN_SYMBOLS)
 
     await eventually(loaded, within=_LOADED_S, every=_LOOK_EVERY_S)
 
