@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 
 from services.scheduler import automation, roster
+from services.scheduler.adapters import intake
 from services.scheduler.adapters.artifacts import StoredArtifacts
 from services.scheduler.adapters.audience import Audience
 from services.scheduler.adapters.decisions import StoredRecord
@@ -24,7 +24,7 @@ from services.scheduler.adapters.symbols_file import SymbolsFile
 from services.scheduler.adapters.view import SCHEMA, RunView, follow_runs
 from services.scheduler.automation import Automation
 from services.scheduler.cancellation import Cancellation
-from services.scheduler.domain.cadence import CANDLES, CLEANUP, DRIFT, PREGENERATION, REVIEW
+from services.scheduler.domain.cadence import CLEANUP, DRIFT, PREGENERATION
 from services.scheduler.domain.configuration import schedules
 from services.scheduler.domain.decisions import Decisions
 from services.scheduler.drift import DriftWatch
@@ -34,15 +34,15 @@ from services.scheduler.roster import Roster
 from services.scheduler.settings import Settings
 from services.scheduler.ticks import Regeneration, Ticks, cleaning_up, pregenerating, training
 from shared.bus import topology
-from shared.bus.connection import connected
-from shared.bus.consumer import Delivery, Work, consume
+from shared.bus.connection import Connection, connected
+from shared.bus.consumer import consume
 from shared.bus.kv import Bucket
 from shared.bus.locks import TrainingLock
 from shared.bus.publisher import Publisher
 from shared.bus.quality import Scorecards
 from shared.bus.rpc import Endpoint, serve
 from shared.bus.survey import Reporter
-from shared.contracts import codec, subjects
+from shared.contracts import subjects
 from shared.contracts.configuration import Configured
 from shared.contracts.records import Universe
 from shared.contracts.requests import (
@@ -83,6 +83,8 @@ async def main(env: Environment) -> None:
         connection = await stack.enter_async_context(connected(settings.nats, name="scheduler"))
         await topology.ensure(connection)
         publisher = Publisher(connection)
+        universes = StoredRecord(connection, subjects.UNIVERSE, Universe)
+        configurations = StoredRecord(connection, subjects.CONFIGURATION, Configured)
         store = CandleStore(Bucket(connection, subjects.CANDLES))
         provider = await stack.enter_async_context(
             open_provider(
@@ -93,98 +95,33 @@ async def main(env: Environment) -> None:
                 resume_after_ms=await _newest_candle(store),
             )
         )
-        universes = StoredRecord(connection, subjects.UNIVERSE, Universe)
-        configurations = StoredRecord(connection, subjects.CONFIGURATION, Configured)
-        decisions = Decisions(
-            universe=await roster.in_force(
-                universes, _named(settings, provider.symbols()), settings.symbols
-            ),
-            configured=await automation.in_force(
-                configurations, settings.configuration, settings.named, utc_now
-            ),
-        )
-        _warn_of_an_empty(decisions.universe)
+        decisions = await _decided(settings, provider.symbols(), universes, configurations)
+        market = Market(provider, store, publisher, utc_now)
         database = await stack.enter_async_context(
             open_view(settings.data_dir / "scheduler" / "runs.sqlite", SCHEMA)
         )
-        view, registry, progress = RunView(database), RegistryMirror(connection), ProgressMirror()
-        market = Market(provider, store, publisher, utc_now)
-        requests = TrainingRequests(publisher)
-        predictors, missed = Predictors(connection), MissedTicks(connection)
+        view, registry = RunView(database), RegistryMirror(connection)
 
-        answers = Answers(
-            decisions=decisions,
-            models=registry.models,
-            runs=view,
-            candles=market,
-            progress=progress,
-            lock=TrainingLock(connection),
-            missed=missed,
-            audience=Audience(connection),
-            clock=utc_now,
-        )
-        cancellation = Cancellation(view, KvRunBook(connection), utc_now)
-        control = Automation(
-            decisions=decisions,
-            configurations=configurations,
-            parameters=StoredParameters(connection),
-            requests=requests,
-            runs=view,
-            cancelling=cancellation,
-            clock=utc_now,
-        )
-        choice = Roster(
-            decisions=decisions,
-            universes=universes,
-            candles=CandleTicks(publisher),
-            listed=settings.symbols,
-        )
-        drift = DriftWatch(
-            decisions=decisions,
-            models=registry.models,
-            gauge=Trainers(connection),
-            scorecards=Scorecards(connection),
-            reports=Reports(connection),
-            attempts=view,
-            requests=requests,
-            outlet=publisher,
-            clock=utc_now,
-        )
-        endpoints = _endpoints(answers, cancellation, control, choice, drift)
-
-        actions = {str(mode): training(mode, requests) for mode in Mode}
-        actions[PREGENERATION] = pregenerating(predictors, settings.pregenerate_ttl_hours)
-        actions[CLEANUP] = cleaning_up(StoredArtifacts(connection))
-        ledger = TickLedger(connection)
-        ticks = Ticks(ledger, actions, utc_now)
-        # A look at every symbol takes minutes, in which no other tick should have to wait.
-        drift_ticks = Ticks(ledger, {DRIFT: drift.on_due}, utc_now)
-        regeneration = Regeneration(predictors, utc_now)
+        answers, mirrors = _answering(connection, decisions, registry, view, market)
+        controls = _controlling(connection, publisher, decisions, configurations, view)
+        choices, lists = _choosing(settings, publisher, decisions, universes)
+        drift, checks = _checking(connection, publisher, decisions, registry, view)
+        endpoints = (*answers, *controls, *choices, *checks)
         reporter = Reporter("scheduler", VERSION)
 
-        async def put_in_force() -> None:
-            wanted = schedules(decisions.configured, settings.intervals)
-            in_force = await install(connection, wanted, names=(*actions, DRIFT))
-            ticks.obey(in_force)
-            drift_ticks.obey(in_force)
-
-        async def follow_configuration() -> None:
-            await automation.keep_schedules(configurations.changes(), decisions, put_in_force)
+        async def update_candles() -> None:
+            await market.update(decisions.universe)
 
         async def take_candle_ticks(stop: asyncio.Event) -> None:
-            await market.update(decisions.universe)
+            await update_candles()
             if settings.quick_start:
                 await registry.complete.wait()
-                await _train_what_has_no_model(decisions.universe, registry, view, requests)
-            await consume(connection, publisher, _candle_ticks(market, decisions), stop)
+                await _train_what_has_no_model(decisions.universe, registry, view, publisher)
+            await consume(connection, publisher, intake.candle_ticks(update_candles), stop)
 
-        async def take_drift_ticks(stop: asyncio.Event) -> None:
-            await registry.complete.wait()
-            await drift_ticks.review()
-            await consume(connection, publisher, _ticks("drift-ticks", drift_ticks, (DRIFT,)), stop)
-
-        await put_in_force()
-        await ticks.review()
+        ticks = await _ticking(
+            connection, publisher, settings, decisions, configurations, registry, drift
+        )
         reporter.ready = True
         count = len(decisions.universe.symbols)
         log.info("ready", extra={"symbols": count, "provider": settings.provider})
@@ -192,14 +129,9 @@ async def main(env: Environment) -> None:
             connection.stay_open,
             endless(partial(follow_runs, connection, view)),
             endless(registry.follow),
-            endless(partial(universes.follow, decisions.take_universe)),
-            endless(follow_configuration),
-            *_file_followers(settings, choice),
-            partial(progress.follow, connection),
-            endless(missed.follow),
-            partial(consume, connection, publisher, _ticks("training-ticks", ticks, actions)),
-            take_drift_ticks,
-            partial(consume, connection, publisher, _ended_runs(regeneration)),
+            *lists,
+            *mirrors,
+            *ticks,
             take_candle_ticks,
             partial(serve, connection, "scheduler", VERSION, endpoints),
             partial(reporter.report_itself, connection),
@@ -207,105 +139,190 @@ async def main(env: Environment) -> None:
         )
 
 
-def _endpoints(
-    answers: Answers,
-    cancellation: Cancellation,
-    control: Automation,
-    choice: Roster,
-    drift: DriftWatch,
-) -> tuple[Endpoint, ...]:
-    return (
+async def _decided(
+    settings: Settings,
+    offered: tuple[Symbol, ...],
+    universes: StoredRecord[Universe],
+    configurations: StoredRecord[Configured],
+) -> Decisions:
+    """What is stored already, or else what the settings say, or the provider."""
+    first = Universe(
+        symbols=settings.symbols or offered,
+        timeframe=settings.timeframe,
+        horizons=settings.horizons,
+        chosen_by="settings" if settings.symbols else "provider",
+    )
+    universe = await roster.in_force(universes, first, settings.symbols)
+    if not universe.symbols:
+        # An exchange has more symbols than anyone would train, so it offers none by itself.
+        log.warning("no symbols: set SYMBOLS, or choose some with `evertrain symbols add`")
+    configured = await automation.in_force(
+        configurations, settings.configuration, settings.named, utc_now
+    )
+    return Decisions(universe=universe, configured=configured)
+
+
+def _answering(
+    connection: Connection,
+    decisions: Decisions,
+    registry: RegistryMirror,
+    view: RunView,
+    market: Market,
+) -> tuple[tuple[Endpoint, ...], tuple[Worker, ...]]:
+    """And what keeps up to date what only answers need."""
+    progress, missed = ProgressMirror(), MissedTicks(connection)
+    answers = Answers(
+        decisions=decisions,
+        models=registry.models,
+        runs=view,
+        candles=market,
+        progress=progress,
+        lock=TrainingLock(connection),
+        missed=missed,
+        audience=Audience(connection),
+        clock=utc_now,
+    )
+    endpoints = (
         Endpoint(name="plan", request=PlanRequest, handler=answers.plan),
         Endpoint(name="status", request=TrainingStatusRequest, handler=answers.status),
         Endpoint(name="runs", request=RunsRequest, handler=answers.runs),
         Endpoint(name="jobs", request=JobsRequest, handler=answers.jobs),
         Endpoint(name="candles", request=CandlesRequest, handler=answers.candles),
+    )
+    return endpoints, (partial(progress.follow, connection), endless(missed.follow))
+
+
+def _controlling(
+    connection: Connection,
+    publisher: Publisher,
+    decisions: Decisions,
+    configurations: StoredRecord[Configured],
+    view: RunView,
+) -> tuple[Endpoint, ...]:
+    cancellation = Cancellation(view, KvRunBook(connection), utc_now)
+    control = Automation(
+        decisions=decisions,
+        configurations=configurations,
+        parameters=StoredParameters(connection),
+        requests=TrainingRequests(publisher),
+        runs=view,
+        cancelling=cancellation,
+        clock=utc_now,
+    )
+    return (
         Endpoint(name="cancel", request=CancelRequest, handler=cancellation.cancel),
         Endpoint(name="start", request=StartRequest, handler=control.start),
         Endpoint(name="stop", request=StopRequest, handler=control.stop),
         Endpoint(name="config", request=ConfigurationRequest, handler=control.report),
         Endpoint(name="configure", request=ConfigureRequest, handler=control.configure),
+    )
+
+
+def _choosing(
+    settings: Settings,
+    publisher: Publisher,
+    decisions: Decisions,
+    universes: StoredRecord[Universe],
+) -> tuple[tuple[Endpoint, ...], tuple[Worker, ...]]:
+    """And what follows the choices of others, and the file of symbols if there is one."""
+    candles, listed = CandleTicks(publisher), settings.symbols
+    choice = Roster(decisions=decisions, universes=universes, candles=candles, listed=listed)
+    endpoints = (
         Endpoint(name="universe", request=UniverseRequest, handler=choice.universe),
         Endpoint(name="choose", request=ChooseSymbolsRequest, handler=choice.choose),
+    )
+    follow = endless(partial(universes.follow, decisions.take_universe))
+    if settings.symbols_file is None or listed is None:
+        return endpoints, (follow,)
+    file = SymbolsFile(settings.symbols_file, listed)
+    return endpoints, (follow, endless(partial(choice.follow, file)))
+
+
+def _checking(
+    connection: Connection,
+    publisher: Publisher,
+    decisions: Decisions,
+    registry: RegistryMirror,
+    view: RunView,
+) -> tuple[DriftWatch, tuple[Endpoint, ...]]:
+    drift = DriftWatch(
+        decisions=decisions,
+        models=registry.models,
+        gauge=Trainers(connection),
+        scorecards=Scorecards(connection),
+        reports=Reports(connection),
+        attempts=view,
+        requests=TrainingRequests(publisher),
+        outlet=publisher,
+        clock=utc_now,
+    )
+    return drift, (
         Endpoint(name="drift", request=DriftReportRequest, handler=drift.report),
         Endpoint(name="check_drift", request=CheckDriftRequest, handler=drift.check),
     )
 
 
-def _ticks(durable: str, ticks: Ticks, actions: Iterable[str]) -> Work:
-    async def on_tick(delivery: Delivery) -> None:
-        await ticks.on_tick(delivery.subject.rpartition(".")[2], delivery.stored_at)
+async def _ticking(
+    connection: Connection,
+    publisher: Publisher,
+    settings: Settings,
+    decisions: Decisions,
+    configurations: StoredRecord[Configured],
+    registry: RegistryMirror,
+    drift: DriftWatch,
+) -> tuple[Worker, ...]:
+    """Put the schedules in force and act on what is due; what takes ticks from then on."""
+    requests, predictors = TrainingRequests(publisher), Predictors(connection)
+    actions = {str(mode): training(mode, requests) for mode in Mode}
+    actions[PREGENERATION] = pregenerating(predictors, settings.pregenerate_ttl_hours)
+    actions[CLEANUP] = cleaning_up(StoredArtifacts(connection))
+    ledger = TickLedger(connection)
+    ticks = Ticks(ledger, actions, utc_now)
+    # A look at every symbol takes minutes, in which no other tick should have to wait.
+    drift_ticks = Ticks(ledger, {DRIFT: drift.on_due}, utc_now)
 
-    return Work(
-        stream=subjects.CLOCK,
-        durable=durable,
-        filters=tuple(subjects.tick(name) for name in (REVIEW, *actions)),
-        handler=on_tick,
+    async def put_in_force() -> None:
+        wanted = schedules(decisions.configured, settings.intervals)
+        in_force = await install(connection, wanted, names=(*actions, DRIFT))
+        ticks.obey(in_force)
+        drift_ticks.obey(in_force)
+
+    async def follow_configuration() -> None:
+        await automation.keep_schedules(configurations.changes(), decisions, put_in_force)
+
+    async def take_drift_ticks(stop: asyncio.Event) -> None:
+        await registry.complete.wait()
+        await drift_ticks.review()
+        work = intake.ticks("drift-ticks", drift_ticks.on_tick, (DRIFT,))
+        await consume(connection, publisher, work, stop)
+
+    await put_in_force()
+    await ticks.review()
+    take = partial(consume, connection, publisher)
+    regeneration = Regeneration(predictors, utc_now)
+    return (
+        endless(follow_configuration),
+        partial(take, intake.ticks("training-ticks", ticks.on_tick, actions)),
+        take_drift_ticks,
+        partial(take, intake.ended_runs(regeneration.on_event)),
     )
-
-
-def _candle_ticks(market: Market, decisions: Decisions) -> Work:
-    async def on_tick(delivery: Delivery) -> None:
-        await market.update(decisions.universe)
-
-    return Work(
-        stream=subjects.CLOCK,
-        durable="candle-ticks",
-        filters=(subjects.tick(CANDLES),),
-        handler=on_tick,
-        in_flight=1,
-    )
-
-
-def _ended_runs(regeneration: Regeneration) -> Work:
-    async def on_run_completed(delivery: Delivery) -> None:
-        await regeneration.on_event(codec.decode_event(delivery.data), delivery.stored_at)
-
-    return Work(
-        stream=subjects.EVENTS,
-        durable="regeneration",
-        filters=(subjects.RUN_COMPLETED,),
-        handler=on_run_completed,
-    )
-
-
-def _file_followers(settings: Settings, choice: Roster) -> tuple[Worker, ...]:
-    if settings.symbols_file is None or settings.symbols is None:
-        return ()
-    return (endless(partial(choice.follow, SymbolsFile(settings.symbols_file, settings.symbols))),)
 
 
 async def _train_what_has_no_model(
-    universe: Universe, registry: RegistryMirror, view: RunView, requests: TrainingRequests
+    universe: Universe, registry: RegistryMirror, view: RunView, publisher: Publisher
 ) -> None:
     """Unless a run is there already, which a restart finds."""
     missing = tuple(symbol for symbol in universe.symbols if symbol not in registry.models)
     if missing and not await view.unfinished():
         name = f"first-{uuid.uuid4().hex[:8]}"
         first = TrainRequest(symbols=missing, source=Source.AUTOMATION, request_id=name)
-        await requests.request(Mode.QUICK, first)
+        await TrainingRequests(publisher).request(Mode.QUICK, first)
 
 
 async def _newest_candle(store: CandleStore) -> int | None:
     """The open time in ms of the newest candle of any series, where a replay goes on."""
     series = await store.summaries(now_ms=0)
     return max((to_ms(one.last) for one in series if one.last is not None), default=None)
-
-
-def _named(settings: Settings, offered: tuple[Symbol, ...]) -> Universe:
-    """The universe that the settings name, or else the provider."""
-    return Universe(
-        symbols=settings.symbols or offered,
-        timeframe=settings.timeframe,
-        horizons=settings.horizons,
-        chosen_by="settings" if settings.symbols else "provider",
-    )
-
-
-def _warn_of_an_empty(universe: Universe) -> None:
-    """An exchange has more symbols than anyone would train, so it offers none by itself."""
-    if not universe.symbols:
-        log.warning("no symbols: set SYMBOLS, or choose some with `evertrain symbols add`")
 
 
 if __name__ == "__main__":
