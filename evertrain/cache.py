@@ -46,7 +46,7 @@ def show_info(report: CacheReport, out: Console, now: datetime) -> None:
         "an answer lives": duration(report.ttl_hours * 3600),
         "in memory": f"{report.in_memory} predictions, {_kb(report.memory_bytes)}",
         "on disk": f"{report.on_disk} predictions, {_kb(report.disk_bytes)}",
-        "questions": f"{asked}, {report.stale} answered with something stale",
+        "questions to it": f"{asked}, {report.stale} answered with something stale",
         "answered from memory": report.hits_memory,
         "answered from disk": report.hits_disk,
         "computed": f"{report.misses}, {report.failures} failed",

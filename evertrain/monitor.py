@@ -103,7 +103,7 @@ def _cache(figures: Mapping[str, float]) -> str:
     rate = share(hits / (hits + misses)) if hits + misses else "-"
     return (
         f"{figures.get('predictions_cached', 0.0):.0f} predictions, hit rate {rate} of "
-        f"{hits + misses:.0f} questions, {figures.get('stale', 0.0):.0f} answered stale"
+        f"{hits + misses:.0f} questions to it, {figures.get('stale', 0.0):.0f} answered stale"
     )
 
 

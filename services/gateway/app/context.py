@@ -1,7 +1,8 @@
 """What the routes work with."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from services.gateway.domain.copies import Copies
 from shared.contracts.configuration import ConfigurationReport
@@ -130,6 +131,15 @@ class LastStatus(Protocol):
         """None until the first look."""
 
 
+class Given(NamedTuple):
+    """How a prediction was answered: `source` is `copy` for our own, and else the predictor's tier:
+    `memory`, `disk`, or `miss` where it was computed.
+    """
+
+    source: str
+    stale: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     copies: Copies
@@ -137,3 +147,4 @@ class Context:
     system: LastStatus
     readiness: Readiness
     clock: Clock
+    given: Counter[Given] = field(default_factory=Counter)

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from services.gateway.app.answers import known_tags, tagged_response
-from services.gateway.app.context import Context
+from services.gateway.app.context import Context, Given
 from services.gateway.app.guard import HEADERS, Observe, caller, caller_address, policy, standing
 from services.gateway.domain.access import Door
 from services.gateway.domain.copies import Held, expired
@@ -106,6 +106,7 @@ class Express:
             quota = self._quotas.take(asker)
         except TooManyRequests:
             return None
+        self._context.given[Given("copy", held.prediction.stale)] += 1
         ready = self._ready.get(wanted)
         if ready is None or ready.held is not held:
             ready = self._ready[wanted] = _made(held, wanted, self._policy)

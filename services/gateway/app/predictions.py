@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from services.gateway.app.answers import json_response, known_tags, tagged_response
-from services.gateway.app.context import Context
+from services.gateway.app.context import Context, Given
 from services.gateway.app.openapi import SymbolInPath, answers
 from services.gateway.domain import ranking
 from services.gateway.domain.copies import Held, answer, at_horizon, expired
@@ -57,7 +57,8 @@ def routes(context: Context) -> APIRouter:
         """The newest prediction; `stale` says that a newer one could not be had."""
         asked = Symbol.from_path(symbol)
         context.copies.check_symbol(asked)
-        held = await _newest(context, asked)
+        held, source = await _newest(context, asked)
+        context.given[Given(source, held.prediction.stale)] += 1
         known = known_tags(request.headers.get("if-none-match", ""))
         if horizon is None:
             return tagged_response(known, held.answer)
@@ -66,9 +67,9 @@ def routes(context: Context) -> APIRouter:
     return router
 
 
-async def _newest(context: Context, symbol: Symbol) -> Held:
+async def _newest(context: Context, symbol: Symbol) -> tuple[Held, str]:
     """The copy while it is fresh and of the live model; else what the predictor says; else the
-    copy, marked as stale.
+    copy, marked as stale. And where that came from.
 
     Raises:
         Unavailable: there is no copy, and nobody to ask.
@@ -78,15 +79,15 @@ async def _newest(context: Context, symbol: Symbol) -> Held:
     held = predictions.get(symbol)
     if held is not None:
         if not context.colleagues.reachable:
-            return predictions.get_stale(symbol, _AWAY) or held
+            return predictions.get_stale(symbol, _AWAY) or held, "copy"
         if not (held.outdated or expired(held.prediction, context.clock())):
-            return held
+            return held, "copy"
     try:
         fresh = await context.colleagues.prediction(symbol)
     except Unavailable:
         stale = predictions.get_stale(symbol, _SILENT)
         if stale is None:
             raise
-        return stale
+        return stale, "copy"
     shown = predictions.beside_live(fresh)
-    return Held(shown, answer(shown))
+    return Held(shown, answer(shown)), fresh.cache

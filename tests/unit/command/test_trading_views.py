@@ -242,5 +242,5 @@ def test_the_monitor_shows_how_well_the_cache_serves_and_what_paper_earns() -> N
         health=Health(level=Level.OK, findings=()),
     )
     text = shown(lambda out: out.print(screenful(status, Path("nowhere"))))
-    assert "4 predictions, hit rate 95.0 % of 20 questions, 0 answered stale" in text
+    assert "4 predictions, hit rate 95.0 % of 20 questions to it, 0 answered stale" in text
     assert "2 signals open, +7.89; 42 trades, 50.0 % won, -1,234.56" in text

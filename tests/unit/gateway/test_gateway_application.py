@@ -13,7 +13,7 @@ from httpx2 import ASGITransport, AsyncClient, Response
 
 from services.gateway.app.application import create
 from services.gateway.app.assets import Assets
-from services.gateway.app.context import Context
+from services.gateway.app.context import Context, Given
 from services.gateway.domain.access import Door, Keys, Role, fingerprint
 from services.gateway.domain.copies import Copies
 from services.gateway.domain.pace import Quotas
@@ -294,14 +294,15 @@ class Site:
         self.seen: list[tuple[str, str, int]] = []
         self.tick = 0.0
         self.quotas = Quotas(100, lambda: self.tick)
+        self.context = Context(
+            copies=self.copies,
+            colleagues=self.office,
+            system=self.look,
+            readiness=self.readiness,
+            clock=lambda: self.now,
+        )
         self.app = create(
-            Context(
-                copies=self.copies,
-                colleagues=self.office,
-                system=self.look,
-                readiness=self.readiness,
-                clock=lambda: self.now,
-            ),
+            self.context,
             Door(keys=keys, hosts=frozenset({HOST}), origins=frozenset()),
             Assets(cache),
             quotas=self.quotas,
@@ -393,6 +394,21 @@ async def test_an_expired_prediction_is_asked_for_anew(site: Site) -> None:
     site.office.fresh = prediction(BTC, at=AT, version="v2")
     site.now = AT + timedelta(hours=2)
     assert (await site.get("/predictions/BTC_USDT")).json()["model_version"] == "v2"
+
+
+async def test_each_answer_is_counted_by_where_it_came_from(site: Site) -> None:
+    site.copies.predictions.put(prediction(BTC, at=AT))
+    await site.get("/predictions/BTC_USDT")
+    site.now = AT + timedelta(hours=2)
+    site.office.fresh = replace(prediction(BTC, at=site.now), cache="disk")
+    await site.get("/predictions/BTC_USDT?horizon=7")
+    site.office.fresh = Unavailable("silent")
+    await site.get("/predictions/BTC_USDT")
+    assert site.context.given == {
+        Given("copy", stale=False): 1,
+        Given("disk", stale=False): 1,
+        Given("copy", stale=True): 1,
+    }
 
 
 async def test_when_the_predictor_is_silent_the_copy_is_called_stale(site: Site) -> None:

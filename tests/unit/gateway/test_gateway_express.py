@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.app.context import Context
+from services.gateway.app.context import Given
 from services.gateway.app.express import Express
 from services.gateway.domain.access import Door, Keys, Role, fingerprint
 from tests.support.gateways import SYMBOLS, UNIVERSE, prediction
@@ -23,15 +23,10 @@ class Counter(Site):
 
     def __init__(self, folder: Path, *, keys: Keys | None = None) -> None:
         super().__init__(folder, keys=keys)
-        context = Context(
-            copies=self.copies,
-            colleagues=self.office,
-            system=self.look,
-            readiness=self.readiness,
-            clock=lambda: self.now,
-        )
         door = Door(keys=keys, hosts=frozenset({HOST}), origins=frozenset())
-        self.express = Express(context, door, self.quotas, lambda *seen: self.seen.append(seen[:3]))
+        self.express = Express(
+            self.context, door, self.quotas, lambda *seen: self.seen.append(seen[:3])
+        )
         self.copies.predictions.put(prediction(BTC, at=AT))
 
     def ask(
@@ -165,3 +160,9 @@ def test_every_answer_has_a_name_of_its_own(counter: Counter) -> None:
 
 def test_a_request_with_a_name_of_the_caller_s_is_left_to_the_framework(counter: Counter) -> None:
     assert counter.ask(x_request_id="mine") is None
+
+
+async def test_both_count_what_they_give(counter: Counter) -> None:
+    counter.ask()
+    await counter.http.get(PATH)
+    assert counter.context.given == {Given("copy", stale=False): 2}
