@@ -95,6 +95,34 @@ async def test_every_gateway_gives_an_event_the_same_number(
     assert (len(client.events), client.lost) == (6, 0)
 
 
+async def test_a_gateway_keeps_a_mark_amid_the_events_and_counts_on_from_it(
+    market: Market, connection: Connection, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    client = Resuming("training")
+    for until in (3, 4):
+        async with gateway_on(tmp_path, nats_server.url) as gateway, asyncio.TaskGroup() as group:
+            group.create_task(client.listen(gateway, until=until))
+            if until == 4:
+                await market.progress("run-1", 3)
+                continue
+            await client.subscribed.wait()
+            await market.progress("run-1", 0)
+            await _fill(connection, EVERY)
+            for done in (1, 2):
+                await market.progress("run-1", done)
+    newest = (await Bucket(connection, subjects.MARKS).history(KEY))[-1]
+    kept = codec.decode(newest.value, Mark)
+    assert (kept.after, kept.counts) == (EVERY, {"training": 1})
+    assert (client.numbers, client.codes, client.lost) == ([1, 2, 3, 4], [], 0)
+
+
+async def _fill(connection: Connection, count: int) -> None:
+    """So many events that are news for no channel."""
+    for _ in range(count):
+        await connection.client.publish("evertrain.event.strange", b"{}")
+    await connection.client.flush()
+
+
 async def test_what_the_stream_has_forgotten_is_not_called_recovered(
     market: Market, connection: Connection, nats_server: NatsServer, tmp_path: Path
 ) -> None:

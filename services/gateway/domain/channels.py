@@ -43,7 +43,8 @@ class Channel(NamedTuple):
     symbol: str | None = None
 
     def __str__(self) -> str:
-        return self.topic if self.symbol is None else f"{self.topic}:{self.symbol}"
+        # A plain string: marks are kept as JSON, whose keys may be nothing else.
+        return self.topic.value if self.symbol is None else f"{self.topic}:{self.symbol}"
 
 
 TRAINING: Final = Channel(Topic.TRAINING)

@@ -13,7 +13,10 @@ from hypothesis.stateful import (
 )
 
 from services.gateway.domain import numbering
+from services.gateway.domain.channels import MODELS, SIGNALS, TRAINING, Channel, Topic
 from services.gateway.domain.numbering import Held, Mark, Numbers, beginning
+from shared.contracts import codec
+from shared.contracts.symbols import Symbol
 
 CHANNELS = ("training", "models", "signals")
 
@@ -59,6 +62,15 @@ def test_gateways_make_marks_at_the_same_places() -> None:
     assert numbers.mark("s", numbering.EVERY + 1) is None
     due = numbers.mark("s", numbering.EVERY)
     assert due == Mark(epoch="e", stream="s", after=numbering.EVERY, counts={"training": 7})
+
+
+def test_a_mark_with_the_numbers_of_any_channel_can_be_kept() -> None:
+    numbers = Numbers("e")
+    for channel in (TRAINING, MODELS, SIGNALS, Channel(Topic.SIGNALS, Symbol("BTC/USDT"))):
+        numbers.next(str(channel))
+    due = numbers.mark("s", numbering.EVERY)
+    assert due is not None
+    assert codec.decode(codec.encode(due), Mark) == due
 
 
 @dataclass
