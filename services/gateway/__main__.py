@@ -96,6 +96,7 @@ async def main(env: Environment) -> None:
             readiness=readiness,
             clock=utc_now,
         )
+        metrics.show_given(context)
         quotas = Quotas(settings.requests_per_s, time.monotonic)
         app = create(
             context,

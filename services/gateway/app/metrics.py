@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from services.gateway.app.context import Context
 from services.gateway.hub import Hub
 
 _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -42,6 +43,10 @@ class Metrics:
     def show(self, hub: Hub) -> None:
         """Say from now on what the hub counts."""
         self._registry.register(_HubCollector(hub))
+
+    def show_given(self, context: Context) -> None:
+        """Say from now on where answered predictions came from."""
+        self._registry.register(_GivenCollector(context))
 
     def fanned_out(self, seconds: float) -> None:
         self._fan_out.observe(seconds)
@@ -94,3 +99,18 @@ class _HubCollector(Collector):
         for code, count in tally.closed.items():
             closed.add_metric([str(int(code))], count)
         yield closed
+
+
+class _GivenCollector(Collector):
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def collect(self) -> Iterable[Metric]:
+        given = CounterMetricFamily(
+            "evertrain_gateway_given_predictions",
+            "Predictions answered: from our copy, or from a predictor's memory, disk, or anew.",
+            labels=["source", "stale"],
+        )
+        for (source, stale), count in self._context.given.items():
+            given.add_metric([source, str(stale).lower()], count)
+        yield given

@@ -2,10 +2,12 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.gateway.app.context import Given
 from services.gateway.app.metrics import Metrics
 from services.gateway.domain.access import Role
 from services.gateway.domain.channels import SYSTEM, TRAINING, Channel
@@ -14,6 +16,7 @@ from services.gateway.hub import Hub
 from services.gateway.sessions import Session
 from shared.runtime.tasks import alongside
 from tests.support.lines import MemoryLine
+from tests.unit.gateway.test_gateway_application import Site
 
 AT = datetime(2026, 11, 20, tzinfo=UTC)
 LATER = AT + timedelta(seconds=0.2)
@@ -115,3 +118,10 @@ def test_labels_have_few_values(metrics: Metrics) -> None:
     body, _ = metrics.expose()
     assert b"PURGE" not in body
     assert b'method="other"' in body
+
+
+def test_predictions_are_counted_by_where_they_came_from(metrics: Metrics, tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    metrics.show_given(site.context)
+    site.context.given[Given("copy", stale=True)] += 3
+    assert values(metrics)["given_predictions_total", "copy"] == 3
