@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from types import TracebackType
 from typing import Any, NoReturn
 
 import uvloop
@@ -24,10 +25,11 @@ def run(service: str, main: Main) -> NoReturn:
     """Run one service to its end.
 
     Exits 0 after SIGTERM or SIGINT, 2 with one line when something must be mended first (a setting,
-    a file, an address in use), and 1 with a traceback on a bug.
+    a file, an address in use), and 1 with a traceback, in the one line, on a bug.
     """
     die_with_supervisor()
     logs.configure(service)
+    sys.excepthook = _tell_bug
     told = asyncio.Event()
     try:
         uvloop.run(_stoppable(main, told))
@@ -48,6 +50,10 @@ async def _stoppable(main: Main, told: asyncio.Event) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, _tell, starting, told)
     await main(environment())
+
+
+def _tell_bug(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+    log.critical("a bug has ended this service", exc_info=(kind, exc, trace))
 
 
 def _tell(starting: asyncio.Task[Any], told: asyncio.Event) -> None:

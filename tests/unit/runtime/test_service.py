@@ -68,11 +68,14 @@ def test_a_worker_that_gives_up_exits_2_with_one_line() -> None:
 @pytest.mark.parametrize(
     "body", ["1 / 0", "await supervise(waits, has_a_bug, grace=1)"], ids=["start", "worker"]
 )
-def test_a_bug_exits_1_with_its_traceback(body: str) -> None:
+def test_a_bug_exits_1_with_its_traceback_in_one_line(body: str) -> None:
     code, errors = ended(body)
     assert code == 1
-    assert "Traceback" in errors
-    assert "ZeroDivisionError" in errors
+    [line] = errors.splitlines()
+    told = json.loads(line)
+    assert told["level"] == "critical"
+    assert "Traceback" in told["traceback"]
+    assert "ZeroDivisionError" in told["traceback"]
 
 
 def test_a_bug_is_not_hidden_by_an_expected_error_beside_it() -> None:
