@@ -96,7 +96,7 @@ async def main(env: Environment) -> None:
             readiness=readiness,
             clock=utc_now,
         )
-        metrics.show_given(context)
+        metrics.show_predictions(context)
         quotas = Quotas(settings.requests_per_s, time.monotonic)
         app = create(
             context,

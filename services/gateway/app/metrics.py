@@ -1,7 +1,7 @@
 """What Prometheus is told. Counting happens where things happen; here it is only read."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +12,28 @@ from services.gateway.app.context import Context
 from services.gateway.hub import Hub
 
 _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class _Figure(NamedTuple):
+    """What a predictor reports of its cache as `figure`, and how Prometheus is told."""
+
+    figure: str
+    name: str
+    help: str
+    counts: bool = False
+
+
+_FIGURES: Final = (
+    _Figure("hits", "cache_hits", "Questions answered from memory or disk.", counts=True),
+    _Figure("hits_disk", "cache_disk_hits", "Those of them from disk.", counts=True),
+    _Figure("misses", "cache_misses", "Questions that had to be computed.", counts=True),
+    _Figure("stale", "cache_stale_answers", "Answers that were marked as stale.", counts=True),
+    _Figure("failures", "cache_failures", "Computations that gave nothing.", counts=True),
+    _Figure("predictions_cached", "cached_predictions", "Predictions in memory."),
+    _Figure("cached_bytes", "cached_bytes", "What they take, as answers."),
+    _Figure("oldest_age_s", "cache_oldest_age_seconds", "Age of the oldest of them."),
+    _Figure("pregenerating", "pregenerations_left", "Symbols that a pre-generation has to do."),
+)
 
 
 class Metrics:
@@ -44,9 +66,9 @@ class Metrics:
         """Say from now on what the hub counts."""
         self._registry.register(_HubCollector(hub))
 
-    def show_given(self, context: Context) -> None:
-        """Say from now on where answered predictions came from."""
-        self._registry.register(_GivenCollector(context))
+    def show_predictions(self, context: Context) -> None:
+        """Say from now on where answers came from, and how the predictors' caches do."""
+        self._registry.register(_PredictionCollector(context))
 
     def fanned_out(self, seconds: float) -> None:
         self._fan_out.observe(seconds)
@@ -101,7 +123,11 @@ class _HubCollector(Collector):
         yield closed
 
 
-class _GivenCollector(Collector):
+class _PredictionCollector(Collector):
+    """Predictors listen on no port: what each last said of itself is told here, by every gateway
+    alike.
+    """
+
     def __init__(self, context: Context) -> None:
         self._context = context
 
@@ -114,3 +140,13 @@ class _GivenCollector(Collector):
         for (source, stale), count in self._context.given.items():
             given.add_metric([source, str(stale).lower()], count)
         yield given
+        status = self._context.system.status
+        services = status.services if status else ()
+        predictors = [each for each in services if each.service == "predictor" and each.up]
+        for figure in _FIGURES:
+            kind = CounterMetricFamily if figure.counts else GaugeMetricFamily
+            family = kind("evertrain_predictor_" + figure.name, figure.help, labels=["instance"])
+            for each in predictors:
+                if figure.figure in each.figures:
+                    family.add_metric([each.instance], each.figures[figure.figure])
+            yield family

@@ -1,6 +1,7 @@
 """What Prometheus reads."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from services.gateway.domain.channels import SYSTEM, TRAINING, Channel
 from services.gateway.domain.pace import Pace
 from services.gateway.hub import Hub
 from services.gateway.sessions import Session
+from shared.contracts.reports import Level, ServiceStatus
 from shared.runtime.tasks import alongside
 from tests.support.lines import MemoryLine
 from tests.unit.gateway.test_gateway_application import Site
+from tests.unit.gateway.test_gateway_facts import status
 
 AT = datetime(2026, 11, 20, tzinfo=UTC)
 LATER = AT + timedelta(seconds=0.2)
@@ -122,6 +125,41 @@ def test_labels_have_few_values(metrics: Metrics) -> None:
 
 def test_predictions_are_counted_by_where_they_came_from(metrics: Metrics, tmp_path: Path) -> None:
     site = Site(tmp_path)
-    metrics.show_given(site.context)
+    metrics.show_predictions(site.context)
     site.context.given[Given("copy", stale=True)] += 3
     assert values(metrics)["given_predictions_total", "copy"] == 3
+
+
+def test_what_predictors_say_of_their_caches_is_told_for_them(
+    metrics: Metrics, tmp_path: Path
+) -> None:
+    site = Site(tmp_path)
+    metrics.show_predictions(site.context)
+    said = {"hits": 9.0, "oldest_age_s": 7.5}
+    site.look.status = replace(
+        status(Level.OK, "fine"),
+        services=(predictor("p1", said), predictor("p2", {"hits": 1.0}), predictor("p3", {})),
+    )
+    seen = values(metrics)
+    hits = {
+        label: each for (name, label), each in seen.items() if name.endswith("cache_hits_total")
+    }
+    assert hits == {"p1": 9, "p2": 1}
+    assert seen["evertrain_predictor_cache_oldest_age_seconds", "p1"] == 7.5
+
+
+def predictor(instance: str, figures: dict[str, float]) -> ServiceStatus:
+    return ServiceStatus(
+        service="predictor",
+        instance=instance,
+        version="1",
+        up=True,
+        ready=True,
+        since=AT,
+        last_heartbeat=AT,
+        memory_mb=1.0,
+        children_mb=0.0,
+        loop_lag_ms=0.0,
+        problems=(),
+        figures=figures,
+    )
