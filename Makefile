@@ -46,7 +46,7 @@ bench: $(VENV)/.dev ## the benchmarks, each beside its yardstick
 evaluation: $(VENV)/.dev ## how good forecasts and signals are: docs/evaluation.md, in ten minutes
 	@$(BIN)/python -m tests.benchmarks.evaluation
 
-mutants: $(VENV)/.dev ## take out every guard of the training engine: a test must notice each
+mutants: $(VENV)/.dev ## take out the guards one by one: a test must notice each
 	@$(BIN)/python -m tests.mutations
 
 lock: ## resolve the dependencies anew (needs uv)
