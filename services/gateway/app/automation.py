@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 from msgspec import Meta
 
+from services.gateway.app import bodies
 from services.gateway.app.answers import json_response
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import answers, body
-from shared.contracts import codec
+from services.gateway.app.openapi import READS, answers, body
 from shared.contracts.errors import MalformedMessage
 from shared.contracts.records import RunRecord, Started, Stopped, TrainingStatus
 from shared.contracts.requests import StartRequest, StopRequest
@@ -63,11 +63,10 @@ def routes(context: Context) -> APIRouter:
         status_code=202,
         responses=answers(
             Queued,
-            "malformed_message",
+            *READS,
             "invalid_symbol",
             "unknown_symbol",
             "training_locked",
-            "body_too_large",
             "unavailable",
             status=202,
         ),
@@ -78,7 +77,7 @@ def routes(context: Context) -> APIRouter:
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """Queue a training run. The same `Idempotency-Key` is the same run."""
-        asked = codec.decode(await request.body(), TriggerRequest)
+        asked = await bodies.read(request, TriggerRequest)
         if asked.symbols is not None:
             _check_symbols(context, asked.symbols)
         run_id = await context.colleagues.request_training(
@@ -100,11 +99,10 @@ def routes(context: Context) -> APIRouter:
         "/auto-train/start",
         responses=answers(
             Started,
-            "malformed_message",
+            *READS,
             "invalid_symbol",
             "invalid_setting",
             "unknown_symbol",
-            "body_too_large",
             "unavailable",
         ),
         openapi_extra=body(
@@ -117,7 +115,7 @@ def routes(context: Context) -> APIRouter:
         It begins with a cycle over what is due, or with a quick run over all its symbols. The same
         `Idempotency-Key` starts once.
         """
-        wanted = codec.decode(await request.body(), AutomationStart)
+        wanted = await bodies.read(request, AutomationStart)
         if wanted.symbols is not None:
             _check_symbols(context, wanted.symbols)
         started = await context.colleagues.start_automation(

@@ -1,21 +1,18 @@
 """`/predictions/cache` and `/predictions/pregenerate`: the predictors' cache."""
 
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
+from services.gateway.app import bodies
 from services.gateway.app.answers import json_response
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import answers, body
-from shared.contracts import codec
-from shared.contracts.errors import MalformedMessage
+from services.gateway.app.openapi import READS, answers, body
 from shared.contracts.records import CacheReport, Cleared, Pregenerated
 from shared.contracts.requests import ClearCacheRequest, PregenerateRequest
 from shared.contracts.symbols import Symbol
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +42,9 @@ def routes(context: Context) -> APIRouter:
         "/predictions/pregenerate",
         responses=answers(
             Pregenerated,
-            "malformed_message",
+            *READS,
             "invalid_symbol",
             "unknown_symbol",
-            "body_too_large",
             "unavailable",
         ),
         openapi_extra=body(PredictionsWanted, example={"symbols": ["BTC/USDT"], "ttl_hours": 24}),
@@ -57,7 +53,7 @@ def routes(context: Context) -> APIRouter:
         """Compute predictions before anyone asks; answers when that is done. Those of hundreds of
         symbols take seconds, and reads go on meanwhile.
         """
-        wanted = await _wanted(request, PredictionsWanted)
+        wanted = await bodies.read(request, PredictionsWanted)
         _check_symbols(context, wanted.symbols)
         made = await context.colleagues.pregenerate(
             PregenerateRequest(symbols=wanted.symbols, ttl_hours=wanted.ttl_hours)
@@ -68,32 +64,22 @@ def routes(context: Context) -> APIRouter:
         "/predictions/cache",
         responses=answers(
             Cleared,
-            "malformed_message",
+            *READS,
             "invalid_symbol",
             "unknown_symbol",
-            "body_too_large",
             "unavailable",
         ),
         openapi_extra=body(CacheClearance, example={"symbols": ["BTC/USDT"]}),
     )
     async def clear(request: Request) -> Response:
         """Forget what is cached; it is computed anew."""
-        wanted = await _wanted(request, CacheClearance)
+        wanted = await bodies.read(request, CacheClearance)
         _check_symbols(context, wanted.symbols)
         return json_response(
             await context.colleagues.clear_cache(ClearCacheRequest(symbols=wanted.symbols))
         )
 
     return router
-
-
-async def _wanted(request: Request, kind: type[T]) -> T:
-    """What the body asks for. Symbols in the address are refused: passed over, they would stand for
-    all of them.
-    """
-    if request.url.query:
-        raise MalformedMessage("say what you want in the body, as /docs shows, not in the address")
-    return codec.decode(await request.body(), kind)
 
 
 def _check_symbols(context: Context, symbols: tuple[Symbol, ...] | None) -> None:

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request, Response
 
+from services.gateway.app import bodies
 from services.gateway.app.answers import json_response
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import answers, body
+from services.gateway.app.openapi import READS, answers, body
 from services.gateway.domain.preconditions import etag, expected_revision
-from shared.contracts import codec
 from shared.contracts.configuration import KINDS, Configuration, ConfigurationReport
 from shared.contracts.requests import ConfigureRequest
 
@@ -29,13 +29,12 @@ def routes(context: Context) -> APIRouter:
         "/auto-train/config",
         responses=answers(
             ConfigurationReport,
-            "malformed_message",
+            *READS,
             "invalid_symbol",
             "invalid_setting",
             "unknown_symbol",
             "precondition_failed",
             "precondition_required",
-            "body_too_large",
             "unavailable",
         ),
         openapi_extra=body(Configuration, example={"ml_train_per_cycle": 100, "train_epochs": 300}),
@@ -48,8 +47,8 @@ def routes(context: Context) -> APIRouter:
         Settings that are left out keep their values: since the revision is named, the whole is
         known. What `GET` says beside the settings is ignored, so its answer can be sent back.
         """
+        sent = await bodies.read(request, dict[str, Any])
         revision = expected_revision(if_match)
-        sent = codec.decode(await request.body(), dict[str, Any])
         changes = {name: value for name, value in sent.items() if name not in _NO_SETTINGS}
         changed = ConfigureRequest(changes=changes, revision=revision, by="api")
         return _reported(await context.colleagues.configure(changed))

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
+from services.gateway.app import bodies
 from services.gateway.app.answers import json_response
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import answers, body
-from shared.contracts import codec
+from services.gateway.app.openapi import READS, answers, body
 from shared.contracts.quality import DriftReport
 from shared.contracts.requests import CheckDriftRequest
 from shared.contracts.symbols import Symbol
@@ -33,10 +33,9 @@ def routes(context: Context) -> APIRouter:
         "/system/drift/check",
         responses=answers(
             DriftReport,
-            "malformed_message",
+            *READS,
             "invalid_symbol",
             "unknown_symbol",
-            "body_too_large",
             "unavailable",
         ),
         openapi_extra=body(DriftCheck, example={"symbols": ["BTC/USDT"]}),
@@ -48,7 +47,7 @@ def routes(context: Context) -> APIRouter:
         """Look now, and answer when everything was looked at. A symbol that has drifted is trained,
         unless that was tried lately. The same `Idempotency-Key` is the same check.
         """
-        wanted = codec.decode(await request.body(), DriftCheck)
+        wanted = await bodies.read(request, DriftCheck)
         for symbol in wanted.symbols or ():
             context.copies.check_symbol(symbol)
         report = await context.colleagues.check_drift(

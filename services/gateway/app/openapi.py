@@ -27,6 +27,8 @@ _PROBLEM: Final = {
 }
 #: Problems that any route may answer with.
 _ALWAYS: Final = ("invalid_request", "not_authenticated", "not_allowed", "too_many_requests")
+#: Problems with a body.
+READS: Final = ("malformed_message", "unsupported_media_type", "body_too_large")
 _SYMBOL: Final[dict[str, Any]] = {"pattern": "^[A-Z0-9][A-Z0-9./_:-]{0,31}$"}
 #: A symbol in an address or in a query: only described here, for what is none has its own problem.
 SymbolInPath = Annotated[str, PathParameter(json_schema_extra=_SYMBOL, examples=["BTC_USDT"])]

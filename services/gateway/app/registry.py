@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from msgspec import Meta
 
+from services.gateway.app import bodies
 from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import SymbolInPath, answers, body
+from services.gateway.app.openapi import READS, SymbolInPath, answers, body
 from services.gateway.domain.models import ModelPage, ModelView, page_of, view
-from shared.contracts import codec
 from shared.contracts.errors import NotReady
 from shared.contracts.quality import Scorecard
 from shared.contracts.records import ModelRecord
@@ -65,14 +65,13 @@ def routes(context: Context) -> APIRouter:
         "/models/{symbol:path}/rollback",
         responses=answers(
             ModelView,
-            "malformed_message",
+            *READS,
             "unknown_symbol",
             "invalid_symbol",
             "unknown_version",
             "no_earlier_model",
             "artifact_refused",
             "lease_taken",
-            "body_too_large",
             "unavailable",
         ),
         openapi_extra=body(RollbackTarget, example={"version": "20261120T120010-9f86d081"}),
@@ -90,7 +89,7 @@ def routes(context: Context) -> APIRouter:
         """
         asked = Symbol.from_path(symbol)
         context.copies.check_symbol(asked)
-        wanted = codec.decode(await request.body(), RollbackTarget)
+        wanted = await bodies.read(request, RollbackTarget)
         record = await context.colleagues.roll_back(
             RollbackRequest(symbol=asked, version=wanted.version, by="api"),
             idempotency_key=idempotency_key,

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
+from services.gateway.app import bodies
 from services.gateway.app.answers import json_response, known_tags, tagged_response
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import answers, body
+from services.gateway.app.openapi import READS, answers, body
 from services.gateway.domain.copies import Answer
 from services.gateway.domain.preconditions import etag, expected_revision
 from shared.contracts import codec
@@ -43,12 +44,11 @@ def routes(context: Context) -> APIRouter:
         "/symbols",
         responses=answers(
             Universe,
-            "malformed_message",
+            *READS,
             "invalid_symbol",
             "invalid_setting",
             "precondition_failed",
             "precondition_required",
-            "body_too_large",
             "unavailable",
         ),
         openapi_extra=body(SymbolsChoice, example={"symbols": ["BTC/USDT", "ETH/USDT"]}),
@@ -62,8 +62,8 @@ def routes(context: Context) -> APIRouter:
         it is back at once when it is added again. The choice stands until the list in the settings
         (`SYMBOLS` or `SYMBOLS_FILE`) changes.
         """
+        wanted = await bodies.read(request, SymbolsChoice)
         revision = expected_revision(if_match)
-        wanted = codec.decode(await request.body(), SymbolsChoice)
         universe = await context.colleagues.choose_symbols(
             ChooseSymbolsRequest(symbols=wanted.symbols, revision=revision)
         )

@@ -36,6 +36,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "artifact_refused": Kind(409, "The file of this model cannot be used"),
     "precondition_failed": Kind(412, "It was changed in between"),
     "body_too_large": Kind(413, "The request is too large"),
+    "unsupported_media_type": Kind(415, "The body is not JSON"),
     "invalid_request": Kind(422, "The request asks for something that cannot be"),
     "invalid_symbol": Kind(422, "Not a symbol"),
     "invalid_setting": Kind(422, "A setting that is not allowed"),

@@ -310,7 +310,8 @@ class Site:
             metrics=lambda: (b"figures 1\n", "text/plain"),
         )
         transport = ASGITransport(self.app, raise_app_exceptions=False)
-        self.http = AsyncClient(transport=transport, base_url=f"http://{HOST}")
+        headers = {"content-type": "application/json"}
+        self.http = AsyncClient(transport=transport, base_url=f"http://{HOST}", headers=headers)
 
     async def get(self, path: str, **headers: str) -> Response:
         return await self.http.get(f"/api/v1{path}", headers=headers)
@@ -767,6 +768,27 @@ async def test_without_nats_control_is_unavailable(site: Site) -> None:
 
 async def test_a_list_of_no_symbols_is_refused(site: Site) -> None:
     assert (await site.trigger(b'{"symbols":[]}')).status_code in (400, 422)
+
+
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/json", ""])
+async def test_what_is_not_said_to_be_json_is_not_read(site: Site, media_type: str) -> None:
+    answer = await site.trigger(b'{"mode":"quick"}', **{"content-type": media_type})
+    refused(answer, 415, "unsupported_media_type")
+    assert site.office.asked == []
+
+
+async def test_json_may_name_its_encoding_and_no_body_needs_no_name(site: Site) -> None:
+    named = {"content-type": "Application/JSON; charset=utf-8"}
+    assert (await site.trigger(b'{"mode":"quick"}', **named)).status_code == 202
+    assert (await site.trigger(b"", **{"content-type": ""})).status_code == 202
+
+
+@pytest.mark.parametrize("path", ["/auto-train/config", "/symbols"])
+@pytest.mark.parametrize("if_match", [None, "nonsense", '"999"', "*"])
+async def test_what_cannot_be_read_is_told_so_whatever_revision_it_is_meant_for(
+    site: Site, path: str, if_match: str | None
+) -> None:
+    refused(await site.put(path, b"nonsense", if_match=if_match), 400, "malformed_message")
 
 
 async def test_a_body_of_unannounced_length_is_bounded_too(site: Site) -> None:
