@@ -20,6 +20,7 @@ from services.gateway.app import (
     trading,
     training,
 )
+from services.gateway.app.addresses import allowed
 from services.gateway.app.answers import json_response, problem_response
 from services.gateway.app.assets import Assets
 from services.gateway.app.context import Context
@@ -145,9 +146,9 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, method = request.url.path[:200], request.method
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        refused = problem("method_not_allowed", f"{path} does not take {method}; use {allowed}")
-        refused.headers["allow"] = allowed
+        methods = allowed(request.app.routes, request.url.path)
+        refused = problem("method_not_allowed", f"{path} does not take {method}; use {methods}")
+        refused.headers["allow"] = methods
         return problem_response(refused)
     return problem_response(
         problem("unknown_route", f"there is nothing at {path}; /docs shows what there is")

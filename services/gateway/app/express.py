@@ -24,7 +24,7 @@ from shared.contracts.errors import AppError
 from shared.contracts.symbols import Symbol
 
 _FOLDER: Final = "/api/v1/predictions/"
-_ROUTE: Final = "/api/v1/predictions/{symbol:path}"
+_ROUTE: Final = "/api/v1/predictions/{symbol}"
 _LONGEST: Final = 2048
 _MOST: Final = 4096
 

@@ -133,8 +133,8 @@ def standing(quota: Quota) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """The route as it is declared; the framework leaves out what a group of routes shares."""
-    declared = getattr(scope.get("route"), "path", None)
+    """The route as it is described; the framework leaves out what a group of routes shares."""
+    declared = getattr(scope.get("route"), "path_format", None)
     if declared is None:
         return "other"
     shared = API if scope["path"].startswith(API) and not declared.startswith(API) else ""

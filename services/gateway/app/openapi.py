@@ -1,10 +1,9 @@
 """The OpenAPI document: routes from the framework, shapes from the codec that writes them."""
 
-from typing import Annotated, Any, Final, get_args
+from typing import Any, Final, get_args
 
 import msgspec
-from fastapi import FastAPI, Query
-from fastapi import Path as PathParameter
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.gateway.domain.problems import KINDS
@@ -29,10 +28,6 @@ _PROBLEM: Final = {
 _ALWAYS: Final = ("invalid_request", "not_authenticated", "not_allowed", "too_many_requests")
 #: Problems with a body.
 READS: Final = ("malformed_message", "unsupported_media_type", "body_too_large")
-_SYMBOL: Final[dict[str, Any]] = {"pattern": "^[A-Z0-9][A-Z0-9./_:-]{0,31}$"}
-#: A symbol in an address or in a query: only described here, for what is none has its own problem.
-SymbolInPath = Annotated[str, PathParameter(json_schema_extra=_SYMBOL, examples=["BTC_USDT"])]
-SymbolInQuery = Annotated[str | None, Query(json_schema_extra=_SYMBOL, examples=["BTC_USDT"])]
 _DESCRIPTION: Final = """\
 Predictions, training and the state of the system. Times are UTC; a number that is unknown is null.
 In addresses, the `/` of a symbol is written `_`: `BTC_USDT`.

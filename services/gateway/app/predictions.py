@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from services.gateway.app.addresses import SymbolInPath
 from services.gateway.app.answers import json_response, known_tags, tagged_response
 from services.gateway.app.context import Context, Given
-from services.gateway.app.openapi import SymbolInPath, answers
+from services.gateway.app.openapi import answers
 from services.gateway.domain import ranking
 from services.gateway.domain.copies import Held, answer, at_horizon, expired
 from services.gateway.domain.ranking import Sort
@@ -41,7 +42,7 @@ def routes(context: Context) -> APIRouter:
         return json_response(ranked)
 
     @router.get(
-        "/predictions/{symbol:path}",
+        "/predictions/{symbol:symbol}",
         responses=answers(
             Prediction,
             "unknown_symbol",

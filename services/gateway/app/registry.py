@@ -7,9 +7,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from msgspec import Meta
 
 from services.gateway.app import bodies
+from services.gateway.app.addresses import SymbolInPath
 from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import READS, SymbolInPath, answers, body
+from services.gateway.app.openapi import READS, answers, body
 from services.gateway.domain.models import ModelPage, ModelView, page_of, view
 from shared.contracts.errors import NotReady
 from shared.contracts.quality import Scorecard
@@ -45,7 +46,7 @@ def routes(context: Context) -> APIRouter:
         return page(request, [view(r, now) for r in found], limit=limit, cursor=cursor)
 
     @router.get(
-        "/models/{symbol:path}",
+        "/models/{symbol:symbol}",
         responses=answers(ModelPage, "unknown_symbol", "invalid_symbol", "no_model"),
     )
     async def model(symbol: SymbolInPath) -> Response:

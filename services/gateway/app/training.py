@@ -7,9 +7,10 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
+from services.gateway.app.addresses import SymbolInQuery
 from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
-from services.gateway.app.openapi import SymbolInQuery, answers
+from services.gateway.app.openapi import answers
 from shared.contracts.errors import NotFound
 from shared.contracts.records import JobRecord, RunRecord
 from shared.contracts.requests import JobsRequest, RunsRequest

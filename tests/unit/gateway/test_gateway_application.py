@@ -800,15 +800,31 @@ async def test_a_body_of_unannounced_length_is_bounded_too(site: Site) -> None:
     refused(await site.http.post(path, content=endless()), 413, "body_too_large")
 
 
-async def test_an_address_that_is_not_there_and_a_method_that_is_not_taken_are_problems(
-    site: Site,
-) -> None:
+async def test_an_address_that_is_not_there_is_a_problem(site: Site) -> None:
     refused(await site.get("/nothing"), 404, "unknown_route")
     refused(await site.http.get("/static/../settings.py"), 404, "unknown_route")
     refused(await site.http.get("/static/%2e%2e/settings.py"), 404, "unknown_route")
-    answer = await site.http.post("/api/v1/models")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "taken"),
+    [
+        ("POST", "/api/v1/models", "GET, HEAD"),
+        ("POST", "/api/v1/models/BTC_USDT", "GET, HEAD"),
+        ("GET", "/api/v1/models/BTC_USDT/rollback", "POST"),
+        ("POST", "/api/v1/predictions/cache", "GET, HEAD, DELETE"),
+        ("GET", "/api/v1/predictions/pregenerate", "POST"),
+        ("OPTIONS", "/api/v1/symbols", "GET, HEAD, PUT"),
+        ("POST", "/", "GET, HEAD"),
+        ("POST", "/static/app.css", "GET, HEAD"),
+    ],
+)
+async def test_an_address_names_every_method_that_it_takes(
+    site: Site, method: str, path: str, taken: str
+) -> None:
+    answer = await site.http.request(method, path)
     refused(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == taken
 
 
 async def test_head_is_get_without_a_body(site: Site) -> None:
