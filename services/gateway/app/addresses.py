@@ -11,6 +11,9 @@ _SYMBOL: Final[dict[str, Any]] = {"pattern": "^[A-Z0-9][A-Z0-9./_:-]{0,31}$"}
 #: Only described here, for what is no symbol has its own problem.
 SymbolInPath = Annotated[str, Path(json_schema_extra=_SYMBOL, examples=["BTC_USDT"])]
 SymbolInQuery = Annotated[str | None, Query(json_schema_extra=_SYMBOL, examples=["BTC_USDT"])]
+#: Of a list: how many at most, and behind which one.
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Before = Annotated[str | None, Query(description="the cursor in `Link`", max_length=200)]
 #: The methods that we know; HEAD is GET without a body.
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 

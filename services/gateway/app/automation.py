@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
 from services.gateway.app import bodies
 from services.gateway.app.answers import json_response
+from services.gateway.app.bodies import IdempotencyKey
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import READS, answers, body
 from shared.contracts.errors import MalformedMessage
@@ -45,9 +46,6 @@ class AutomationStart:
     symbols: tuple[Symbol, ...] | None = None
     timeframe: Timeframe | None = None
     quick_start: bool = False
-
-
-IdempotencyKey = Annotated[str | None, Header(max_length=200)]
 
 
 def routes(context: Context) -> APIRouter:

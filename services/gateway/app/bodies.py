@@ -1,13 +1,18 @@
-"""What requests bring: JSON, read into messages."""
+"""What requests bring: JSON, read into messages, and what it is meant for."""
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from starlette.requests import Request
+from fastapi import Header, Request
 
 from shared.contracts import codec
 from shared.contracts.errors import MalformedMessage, Permanent
 
 T = TypeVar("T")
+
+#: What is asked with the same key is done once.
+IdempotencyKey = Annotated[str | None, Header(max_length=200)]
+#: The revision that a change is meant for.
+IfMatch = Annotated[str | None, Header(max_length=100)]
 
 _JSON = "application/json"
 

@@ -1,12 +1,13 @@
 """`/auto-train/config`: the settings of training that can change while everything runs."""
 
 from dataclasses import fields
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from services.gateway.app import bodies
 from services.gateway.app.answers import json_response
+from services.gateway.app.bodies import IfMatch
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import READS, answers, body
 from services.gateway.domain.preconditions import etag, expected_revision
@@ -39,9 +40,7 @@ def routes(context: Context) -> APIRouter:
         ),
         openapi_extra=body(Configuration, example={"ml_train_per_cycle": 100, "train_epochs": 300}),
     )
-    async def configure(
-        request: Request, if_match: Annotated[str | None, Header(max_length=100)] = None
-    ) -> Response:
+    async def configure(request: Request, if_match: IfMatch = None) -> Response:
         """Change settings, effective at once. `If-Match` names the revision that was read.
 
         Settings that are left out keep their values: since the revision is named, the whole is

@@ -1,12 +1,12 @@
 """`/system/drift`: whether the market still is what the models have learned."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from services.gateway.app import bodies
 from services.gateway.app.answers import json_response
+from services.gateway.app.bodies import IdempotencyKey
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import READS, answers, body
 from shared.contracts.quality import DriftReport
@@ -42,7 +42,7 @@ def routes(context: Context) -> APIRouter:
     )
     async def check(
         request: Request,
-        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """Look now, and answer when everything was looked at. A symbol that has drifted is trained,
         unless that was tried lately. The same `Idempotency-Key` is the same check.

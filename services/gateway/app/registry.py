@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
 from services.gateway.app import bodies
-from services.gateway.app.addresses import SymbolInPath
+from services.gateway.app.addresses import Before, Limit, SymbolInPath
 from services.gateway.app.answers import json_response, page
+from services.gateway.app.bodies import IdempotencyKey
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import READS, answers, body
 from services.gateway.domain.models import ModelPage, ModelView, page_of, view
@@ -32,8 +33,8 @@ def routes(context: Context) -> APIRouter:
     @router.get("/models", responses=answers(list[ModelView]))
     async def models(
         request: Request,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        before: Annotated[str | None, Query(description="the cursor in `Link`")] = None,
+        limit: Limit = 100,
+        before: Before = None,
     ) -> Response:
         """The live models, newest first."""
         now = context.clock()
@@ -80,7 +81,7 @@ def routes(context: Context) -> APIRouter:
     async def roll_back(
         request: Request,
         symbol: SymbolInPath,
-        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """Let an earlier model live again, at once; a second time goes one further back.
 

@@ -1,12 +1,12 @@
 """`/symbols`: what is trained and predicted."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from services.gateway.app import bodies
 from services.gateway.app.answers import json_response, known_tags, tagged_response
+from services.gateway.app.bodies import IfMatch
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import READS, answers, body
 from services.gateway.domain.copies import Answer
@@ -53,9 +53,7 @@ def routes(context: Context) -> APIRouter:
         ),
         openapi_extra=body(SymbolsChoice, example={"symbols": ["BTC/USDT", "ETH/USDT"]}),
     )
-    async def choose(
-        request: Request, if_match: Annotated[str | None, Header(max_length=100)] = None
-    ) -> Response:
+    async def choose(request: Request, if_match: IfMatch = None) -> Response:
         """Choose the symbols, effective at once. `If-Match` names the revision that was read.
 
         A symbol that is removed is trained and served no more. Its candles and models stay, so that

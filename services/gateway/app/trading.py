@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from services.gateway.app.addresses import Before, Limit, SymbolInQuery
 from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers
@@ -19,10 +20,6 @@ from shared.contracts.trading import (
     SignalStatus,
 )
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
-Before = Annotated[str | None, Query(description="the cursor in `Link`", max_length=200)]
-OneSymbol = Annotated[str | None, Query(description="like BTC_USDT", max_length=64)]
-
 
 def routes(context: Context) -> APIRouter:
     router = APIRouter(tags=["trading"])
@@ -30,7 +27,7 @@ def routes(context: Context) -> APIRouter:
     @router.get("/signals", responses=answers(list[SignalView], "invalid_symbol", "unavailable"))
     async def signals(
         request: Request,
-        symbol: OneSymbol = None,
+        symbol: SymbolInQuery = None,
         status: SignalStatus | None = None,
         limit: Limit = 100,
         before: Before = None,
@@ -57,7 +54,7 @@ def routes(context: Context) -> APIRouter:
     async def rejected(
         request: Request,
         hours: Annotated[float, Query(gt=0, le=720, description="how far back")] = 24.0,
-        symbol: OneSymbol = None,
+        symbol: SymbolInQuery = None,
         reason: FilterName | None = None,
         limit: Limit = 100,
         before: Before = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.gateway.app.addresses import SymbolInQuery
+from services.gateway.app.addresses import Before, Limit, SymbolInQuery
 from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers
@@ -18,8 +18,6 @@ from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Status
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-Limit = Annotated[int, Query(ge=1, le=1000)]
-Before = Annotated[str | None, Query(description="the cursor in `Link`", max_length=200)]
 RunId = Annotated[str | None, Query(pattern=f"^{_RUN_ID.pattern}$")]
 
 
