@@ -65,6 +65,10 @@ def show_pregenerated(made: Pregenerated, out: Console) -> None:
         out.print(f"{made.waiting} symbols have no model yet: `evertrain train` makes it")
 
 
+def show_cleared(cleared: Cleared, out: Console) -> None:
+    out.print(f"{cleared.symbols} symbols are computed anew")
+
+
 def _pregeneration(pregeneration: Pregeneration | None, now: datetime) -> str:
     if pregeneration is None:
         return "none since the start"

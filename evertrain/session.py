@@ -7,7 +7,9 @@ from urllib.parse import quote
 
 import nats.errors
 from nats.js.errors import NotFoundError
+from rich.console import Console
 
+from evertrain.output import console, show_json
 from shared.bus.connection import Connection, NatsOptions, connected
 from shared.contracts import subjects
 from shared.contracts.errors import Unavailable
@@ -27,6 +29,24 @@ def on_the_bus(errand: Callable[[Connection], Awaitable[T]]) -> T:
         AppError: whatever the errand raises.
     """
     return asyncio.run(_connected(errand))
+
+
+def answer(
+    errand: Callable[[Connection], Awaitable[T]],
+    show: Callable[[T, Console], None],
+    *,
+    json: bool,
+) -> None:
+    """Do the errand, and print what it returns: for people, or as JSON for programs.
+
+    Raises:
+        AppError: as `on_the_bus`.
+    """
+    found = on_the_bus(errand)
+    if json:
+        show_json(found)
+    else:
+        show(found, console())
 
 
 async def _connected(errand: Callable[[Connection], Awaitable[T]]) -> T:

@@ -1,5 +1,6 @@
 """`auto-train` and `symbols`."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -35,8 +36,7 @@ def start(
       evertrain auto-train start --symbols AAPL,MSFT
     """
     from evertrain import automation
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import StartRequest
 
     request = StartRequest(
@@ -45,11 +45,9 @@ def start(
         quick_start=quick,
         by="cli",
     )
-    started = on_the_bus(lambda connection: automation.start(connection, request))
-    if json:
-        show_json(started)
-    else:
-        automation.show_started(started, console())
+    answer(
+        lambda connection: automation.start(connection, request), automation.show_started, json=json
+    )
 
 
 @app.command()
@@ -59,14 +57,9 @@ def stop(json: Json = False) -> None:
     For example: evertrain auto-train stop
     """
     from evertrain import automation
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
 
-    stopped = on_the_bus(automation.stop)
-    if json:
-        show_json(stopped)
-    else:
-        automation.show_stopped(stopped, console())
+    answer(automation.stop, automation.show_stopped, json=json)
 
 
 @app.command()
@@ -76,15 +69,14 @@ def status(json: Json = False) -> None:
     For example: evertrain auto-train status --json | jq .coverage
     """
     from evertrain import automation
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.runtime.clock import utc_now
 
-    found = on_the_bus(automation.status)
-    if json:
-        show_json(found)
-    else:
-        automation.show_status(found, console(), utc_now())
+    answer(
+        automation.status,
+        lambda found, out: automation.show_status(found, out, utc_now()),
+        json=json,
+    )
 
 
 @app.command()
@@ -106,18 +98,13 @@ def config(
       evertrain auto-train config --set "full_retrain_schedule=0 3 * * 6"
     """
     from evertrain import automation
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
 
     if assignments:
-        changes = automation.assigned(assignments)
-        report = on_the_bus(lambda connection: automation.configure(connection, changes))
+        errand = partial(automation.configure, changes=automation.assigned(assignments))
     else:
-        report = on_the_bus(automation.configuration)
-    if json:
-        show_json(report)
-    else:
-        automation.show_configuration(report, console())
+        errand = partial(automation.configuration)
+    answer(errand, automation.show_configuration, json=json)
 
 
 @symbols.command("list")
@@ -127,14 +114,9 @@ def list_symbols(json: Json = False) -> None:
     For example: evertrain symbols list
     """
     from evertrain import universe
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
 
-    found = on_the_bus(universe.universe)
-    if json:
-        show_json(found)
-    else:
-        universe.show_universe(found, console())
+    answer(universe.universe, universe.show_universe, json=json)
 
 
 @symbols.command("set")
@@ -174,13 +156,10 @@ def _choose(
     json: bool,
 ) -> None:
     from evertrain import universe
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import ChooseSymbolsRequest
 
     request = ChooseSymbolsRequest(symbols=symbols, add=add, remove=remove)
-    chosen = on_the_bus(lambda connection: universe.choose(connection, request))
-    if json:
-        show_json(chosen)
-    else:
-        universe.show_universe(chosen, console())
+    answer(
+        lambda connection: universe.choose(connection, request), universe.show_universe, json=json
+    )

@@ -16,15 +16,10 @@ def info(json: Json = False) -> None:
     For example: evertrain cache info --json | jq .hit_rate
     """
     from evertrain import cache
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.runtime.clock import utc_now
 
-    report = on_the_bus(cache.info)
-    if json:
-        show_json(report)
-    else:
-        cache.show_info(report, console(), utc_now())
+    answer(cache.info, lambda found, out: cache.show_info(found, out, utc_now()), json=json)
 
 
 @app.command()
@@ -45,18 +40,17 @@ def pregenerate(
       evertrain cache pregenerate --symbols AAPL,MSFT --ttl-hours 24
     """
     from evertrain import cache
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import PregenerateRequest
 
     request = PregenerateRequest(
         symbols=listed(symbols) if symbols is not None else None, ttl_hours=ttl_hours
     )
-    made = on_the_bus(lambda connection: cache.pregenerate(connection, request))
-    if json:
-        show_json(made)
-    else:
-        cache.show_pregenerated(made, console())
+    answer(
+        lambda connection: cache.pregenerate(connection, request),
+        cache.show_pregenerated,
+        json=json,
+    )
 
 
 @app.command()
@@ -66,13 +60,8 @@ def clear(symbols: OptionalSymbolList = None, json: Json = False) -> None:
     For example: evertrain cache clear --symbols AAPL
     """
     from evertrain import cache
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import ClearCacheRequest
 
     request = ClearCacheRequest(symbols=listed(symbols) if symbols is not None else None)
-    cleared = on_the_bus(lambda connection: cache.clear(connection, request))
-    if json:
-        show_json(cleared)
-    else:
-        console().print(f"{cleared.symbols} symbols are computed anew")
+    answer(lambda connection: cache.clear(connection, request), cache.show_cleared, json=json)

@@ -52,15 +52,10 @@ def info(json: Json = False) -> None:
     For example: evertrain candles info
     """
     from evertrain.candles import show_summaries, summaries
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.runtime.clock import utc_now
 
-    found = on_the_bus(summaries)
-    if json:
-        show_json(found)
-    else:
-        show_summaries(found, console(), utc_now())
+    answer(summaries, lambda found, out: show_summaries(found, out, utc_now()), json=json)
 
 
 @app.command()

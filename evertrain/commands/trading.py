@@ -28,16 +28,13 @@ def signals(
       evertrain signals --symbol BTC/USDT --json
     """
     from evertrain import trading
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import SignalsRequest
 
     question = SignalsRequest(symbol=symbol, status="open" if only_open else None, limit=n)
-    found = on_the_bus(lambda connection: trading.signals(connection, question))
-    if json:
-        show_json(found)
-    else:
-        trading.show_signals(found, console())
+    answer(
+        lambda connection: trading.signals(connection, question), trading.show_signals, json=json
+    )
 
 
 @app.command(rich_help_panel="Trade on paper")
@@ -59,16 +56,13 @@ def rejected(
       evertrain rejected --reason confidence --json | jq '.[].filters'
     """
     from evertrain import trading
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import RejectionsRequest
 
     question = RejectionsRequest(hours=hours, symbol=symbol, reason=reason, limit=n)
-    found = on_the_bus(lambda connection: trading.rejected(connection, question))
-    if json:
-        show_json(found)
-    else:
-        trading.show_rejected(found, console())
+    answer(
+        lambda connection: trading.rejected(connection, question), trading.show_rejected, json=json
+    )
 
 
 @app.command(rich_help_panel="Trade on paper")
@@ -85,15 +79,14 @@ def pnl(
     For example: evertrain pnl --days 30
     """
     from evertrain import trading
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import ProfitRequest
 
-    report = on_the_bus(lambda connection: trading.profit(connection, ProfitRequest(days=days)))
-    if json:
-        show_json(report)
-    else:
-        trading.show_profit(report, console())
+    answer(
+        lambda connection: trading.profit(connection, ProfitRequest(days=days)),
+        trading.show_profit,
+        json=json,
+    )
 
 
 @app.command(rich_help_panel="Trade on paper")
@@ -103,14 +96,9 @@ def exposure(json: Json = False) -> None:
     For example: evertrain exposure --json | jq .net_cents
     """
     from evertrain import trading
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
 
-    report = on_the_bus(trading.exposure)
-    if json:
-        show_json(report)
-    else:
-        trading.show_exposure(report, console())
+    answer(trading.exposure, trading.show_exposure, json=json)
 
 
 @app.command(rich_help_panel="Use")

@@ -56,17 +56,16 @@ def predict(symbol: OneSymbol, horizon: OneHorizon = None, json: Json = False) -
       evertrain predict BTC/USDT --horizon 7 --json
     """
     from evertrain import predictions
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import PredictRequest
     from shared.runtime.clock import utc_now
 
     question = PredictRequest(symbol=symbol, horizon=horizon)
-    prediction = on_the_bus(lambda connection: predictions.predict(connection, question))
-    if json:
-        show_json(prediction)
-    else:
-        predictions.show_prediction(prediction, console(), utc_now())
+    answer(
+        lambda connection: predictions.predict(connection, question),
+        lambda found, out: predictions.show_prediction(found, out, utc_now()),
+        json=json,
+    )
 
 
 @app.command(rich_help_panel="Use")
@@ -84,16 +83,13 @@ def top(
       evertrain top -n 5 --horizon 7
     """
     from evertrain import predictions
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import TopRequest
 
     question = TopRequest(n=n, horizon=horizon)
-    ranking = on_the_bus(lambda connection: predictions.top(connection, question))
-    if json:
-        show_json(ranking)
-    else:
-        predictions.show_top(ranking, console())
+    answer(
+        lambda connection: predictions.top(connection, question), predictions.show_top, json=json
+    )
 
 
 @models.command("list")
@@ -103,15 +99,14 @@ def list_models(json: Json = False) -> None:
     For example: evertrain models list
     """
     from evertrain import models as registry
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.runtime.clock import utc_now
 
-    found = on_the_bus(registry.live_models)
-    if json:
-        show_json(found)
-    else:
-        registry.show_models(found, console(), utc_now())
+    answer(
+        registry.live_models,
+        lambda found, out: registry.show_models(found, out, utc_now()),
+        json=json,
+    )
 
 
 @models.command("show")
@@ -154,16 +149,15 @@ def rollback(
       evertrain models rollback AAPL --version 20261120T120010-9f86d081
     """
     from evertrain import models as registry
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import RollbackRequest
 
     request = RollbackRequest(symbol=symbol, version=version, by="cli")
-    model = on_the_bus(lambda connection: registry.roll_back(connection, request))
-    if json:
-        show_json(model)
-    else:
-        registry.show_rolled_back(model, console())
+    answer(
+        lambda connection: registry.roll_back(connection, request),
+        registry.show_rolled_back,
+        json=json,
+    )
 
 
 @models.command()
@@ -178,13 +172,10 @@ def cleanup(
     For example: evertrain models cleanup --dry-run
     """
     from evertrain import models as registry
-    from evertrain.output import console, show_json
-    from evertrain.session import on_the_bus
+    from evertrain.session import answer
     from shared.contracts.requests import CleanupRequest
 
     request = CleanupRequest(dry_run=dry_run)
-    report = on_the_bus(lambda connection: registry.clean_up(connection, request))
-    if json:
-        show_json(report)
-    else:
-        registry.show_cleanup(report, console())
+    answer(
+        lambda connection: registry.clean_up(connection, request), registry.show_cleanup, json=json
+    )
