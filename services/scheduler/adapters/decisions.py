@@ -1,16 +1,15 @@
 """What people decided, in KV `evertrain_config`: read, replaced, followed."""
 
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic, NamedTuple, TypeVar
 
 from shared.bus.connection import Connection
 from shared.bus.kv import Bucket, Entry
+from shared.bus.watch import skipping
 from shared.contracts import codec, subjects
-from shared.contracts.errors import InvalidSymbol, MalformedMessage
+from shared.contracts.errors import MalformedMessage
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -65,12 +64,8 @@ class StoredRecord(Generic[T]):
         async with aclosing(self._bucket.watch(self._key)) as changes:
             async for change in changes:
                 if isinstance(change, Entry):
-                    try:
-                        record = codec.decode(change.value, self._kind)
-                    except (MalformedMessage, InvalidSymbol) as exc:
-                        log.warning("skipped", extra={"key": change.key, "reason": str(exc)})
-                    else:
-                        yield record
+                    with skipping(change.key):
+                        yield codec.decode(change.value, self._kind)
 
     async def follow(self, take: Callable[[T], object]) -> None:
         """Hand over what it is, then each change; never returns."""
