@@ -76,12 +76,11 @@ async def main(env: Environment) -> None:
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(connected(settings.nats, name="predictor"))
         await topology.ensure(connection)
-        registry = Bucket(connection, subjects.MODELS)
         publisher = Publisher(connection)
         candles = CandleStore(Bucket(connection, subjects.CANDLES))
         predictions = KvPredictions(
             Bucket(connection, subjects.PREDICTIONS),
-            registry,
+            Bucket(connection, subjects.MODELS),
             publisher,
             clock=utc_now,
         )
@@ -93,70 +92,24 @@ async def main(env: Environment) -> None:
         predictor = Predictor(
             desks, forecaster, noted, disk, clock=utc_now, caching=settings.caching
         )
-        pregenerator = Pregenerator(desks, predictor, usual_ttl=settings.ttl, clock=utc_now)
-
-        ledger = Ledger(KvLedger(connection, publisher, clock=utc_now), candles)
-        books, copying = await _books(stack, connection, views, ledger)
         outlooks = Outlooks(desks, predictor, clock=utc_now)
-        trader = Trader(
-            outlooks,
-            KvOpenings(Bucket(connection, subjects.SIGNALS)),
-            Announcements(connection, publisher),
-            clock=utc_now,
-        )
+        ledger = Ledger(KvLedger(connection, publisher, clock=utc_now), candles)
 
         # Candles are listened for before anything is computed, so that none falls in between.
         arrived = await stack.enter_async_context(candle_news(connection))
         stack.enter_context(connection.on_reconnect(predictor.on_reconnect))
+        hearing, known = _hearing(connection, arrived, predictions, predictor, outlooks, ledger)
+        books, bookkeeping, copying = await _books(stack, connection, views, ledger)
+        trading = _trading(connection, publisher, outlooks, books, known)
         reporter = Reporter(
             "predictor",
             VERSION,
             problems=lambda: cache.problems() + predictor.problems() + ledger.problems(),
             figures=lambda: cache.figures() | {"models_loaded": float(forecaster.models_loaded)},
         )
-        cache = Cache(
-            desks,
-            predictor,
-            pregenerator,
-            predictions,
-            disk,
-            instance=reporter.instance,
-            enabled=settings.caching,
-            ttl=settings.ttl,
-            clock=utc_now,
+        cache, serving = _serving(
+            settings, desks, predictor, predictions, disk, instance=reporter.instance
         )
-        models_known, universe_known, told_known = known = tuple(asyncio.Event() for _ in range(3))
-        endpoints = (
-            rpc.Endpoint(name="get", request=PredictRequest, handler=predictor.reply),
-            rpc.Endpoint(name="top", request=TopRequest, handler=predictor.top),
-            rpc.Endpoint(
-                name="pregenerate", request=PregenerateRequest, handler=pregenerator.pregenerate
-            ),
-            rpc.Endpoint(name="cache", request=CacheRequest, handler=cache.report),
-            rpc.Endpoint(name="clear", request=ClearCacheRequest, handler=cache.clear),
-            *_bookkeeping(books),
-        )
-
-        async def hear_of_models() -> None:
-            await follow_models(
-                registry,
-                promoted=predictor.on_model,
-                removed=predictor.on_model_removed,
-                caught_up=models_known,
-            )
-
-        async def hear_of_the_universe() -> None:
-            config = Bucket(connection, subjects.CONFIG)
-            listeners = (predictor.on_universe, outlooks.on_universe, ledger.on_universe)
-            await follow_universe(config, *listeners, caught_up=universe_known)
-
-        hear_of_predictions = partial(
-            predictions.follow,
-            told=predictor.on_told,
-            removed=predictor.on_forgotten,
-            caught_up=told_known,
-        )
-        hear_of_candles = partial(follow_candles, arrived, predictor.on_candles, ledger.on_candles)
 
         async def answer(stop: asyncio.Event) -> None:
             """Only once everything is known, so that a start never makes a symbol unknown."""
@@ -164,21 +117,17 @@ async def main(env: Environment) -> None:
                 await each.wait()
             reporter.ready = True
             log.info("ready", extra={"ttl_hours": settings.ttl.total_seconds() / 3600})
-            await rpc.serve(connection, "predictor", VERSION, endpoints, stop)
+            await rpc.serve(connection, "predictor", VERSION, (*serving, *bookkeeping), stop)
 
         await supervise(
             connection.stay_open,
             partial(reporter.report_itself, connection),
-            endless(hear_of_models),
-            endless(hear_of_the_universe),
-            endless(hear_of_predictions),
-            endless(hear_of_candles),
-            endless(partial(_hear_of_signals, connection, ledger)),
+            *hearing,
             *copying,
             endless(predictor.run),
             endless(ledger.run),
             answer,
-            *_trading(connection, publisher, trader, books, known),
+            *trading,
             grace=5,
         )
 
@@ -188,9 +137,84 @@ async def _disk(stack: AsyncExitStack, views: Path) -> PredictionFile:
     return await stack.enter_async_context(file)
 
 
+def _hearing(
+    connection: Connection,
+    arrived: asyncio.Queue[bytes],
+    predictions: KvPredictions,
+    predictor: Predictor,
+    outlooks: Outlooks,
+    ledger: Ledger,
+) -> tuple[tuple[Worker, ...], tuple[asyncio.Event, ...]]:
+    """And what is set once everything is known that there was before."""
+    models_known, universe_known, told_known = known = tuple(asyncio.Event() for _ in range(3))
+    universe_listeners = (predictor.on_universe, outlooks.on_universe, ledger.on_universe)
+    follow_everything = (
+        partial(
+            follow_models,
+            Bucket(connection, subjects.MODELS),
+            promoted=predictor.on_model,
+            removed=predictor.on_model_removed,
+            caught_up=models_known,
+        ),
+        partial(
+            follow_universe,
+            Bucket(connection, subjects.CONFIG),
+            *universe_listeners,
+            caught_up=universe_known,
+        ),
+        partial(
+            predictions.follow,
+            told=predictor.on_told,
+            removed=predictor.on_forgotten,
+            caught_up=told_known,
+        ),
+        partial(follow_candles, arrived, predictor.on_candles, ledger.on_candles),
+        partial(
+            follow_open_signals,
+            Bucket(connection, subjects.SIGNALS),
+            opened=ledger.on_opened,
+            gone=ledger.on_gone,
+            caught_up=ledger.complete,
+        ),
+    )
+    return tuple(map(endless, follow_everything)), known
+
+
+def _serving(
+    settings: Settings,
+    desks: Desks,
+    predictor: Predictor,
+    predictions: KvPredictions,
+    disk: PredictionFile | NoDisk,
+    *,
+    instance: str,
+) -> tuple[Cache, tuple[rpc.Endpoint, ...]]:
+    pregenerator = Pregenerator(desks, predictor, usual_ttl=settings.ttl, clock=utc_now)
+    cache = Cache(
+        desks,
+        predictor,
+        pregenerator,
+        predictions,
+        disk,
+        instance=instance,
+        enabled=settings.caching,
+        ttl=settings.ttl,
+        clock=utc_now,
+    )
+    return cache, (
+        rpc.Endpoint(name="get", request=PredictRequest, handler=predictor.reply),
+        rpc.Endpoint(name="top", request=TopRequest, handler=predictor.top),
+        rpc.Endpoint(
+            name="pregenerate", request=PregenerateRequest, handler=pregenerator.pregenerate
+        ),
+        rpc.Endpoint(name="cache", request=CacheRequest, handler=cache.report),
+        rpc.Endpoint(name="clear", request=ClearCacheRequest, handler=cache.clear),
+    )
+
+
 async def _books(
     stack: AsyncExitStack, connection: Connection, views: Path, ledger: Ledger
-) -> tuple[Books, tuple[Worker, ...]]:
+) -> tuple[Books, tuple[rpc.Endpoint, ...], tuple[Worker, ...]]:
     """And what keeps them up to date."""
     signals = SignalCopy(
         await stack.enter_async_context(open_view(views / "signals.sqlite", trades.SCHEMA)),
@@ -200,39 +224,38 @@ async def _books(
         await stack.enter_async_context(open_view(views / "rejections.sqlite", rejections.SCHEMA)),
         clock=utc_now,
     )
-    stream = Bucket(connection, subjects.SIGNALS).stream
-    return Books(signals=signals, rejections=rejected, ledger=ledger, clock=utc_now), (
-        endless(partial(follow_stream, connection, stream, signals)),
-        endless(partial(follow_stream, connection, subjects.REJECTIONS, rejected)),
-    )
-
-
-def _bookkeeping(books: Books) -> tuple[rpc.Endpoint, ...]:
-    return (
+    books = Books(signals=signals, rejections=rejected, ledger=ledger, clock=utc_now)
+    endpoints = (
         rpc.Endpoint(name="signals", request=SignalsRequest, handler=books.signals),
         rpc.Endpoint(name="rejected", request=RejectionsRequest, handler=books.rejected),
         rpc.Endpoint(name="pnl", request=ProfitRequest, handler=books.pnl),
         rpc.Endpoint(name="exposure", request=ExposureRequest, handler=books.exposure),
     )
-
-
-async def _hear_of_signals(connection: Connection, ledger: Ledger) -> None:
-    await follow_open_signals(
-        Bucket(connection, subjects.SIGNALS),
-        opened=ledger.on_opened,
-        gone=ledger.on_gone,
-        caught_up=ledger.complete,
+    stream = Bucket(connection, subjects.SIGNALS).stream
+    return (
+        books,
+        endpoints,
+        (
+            endless(partial(follow_stream, connection, stream, signals)),
+            endless(partial(follow_stream, connection, subjects.REJECTIONS, rejected)),
+        ),
     )
 
 
 def _trading(
     connection: Connection,
     publisher: Publisher,
-    trader: Trader,
+    outlooks: Outlooks,
     books: Books,
     known: Iterable[asyncio.Event],
 ) -> tuple[Worker, ...]:
     """Ticks are taken only once everything is known, and not judged by defaults before that."""
+    trader = Trader(
+        outlooks,
+        KvOpenings(Bucket(connection, subjects.SIGNALS)),
+        Announcements(connection, publisher),
+        clock=utc_now,
+    )
     config = Bucket(connection, subjects.CONFIG)
     parameters = Bucket(connection, subjects.PARAMETERS)
     rules_known, parameters_known = asyncio.Event(), asyncio.Event()
