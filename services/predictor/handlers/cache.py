@@ -109,9 +109,11 @@ class Cache:
             UnknownSymbol: a named symbol is not in the universe.
             Unavailable: NATS did not answer; asking again is safe.
         """
-        named = asked.symbols and {self._desks.asked(symbol).symbol for symbol in asked.symbols}
+        named = None
+        if asked.symbols is not None:
+            named = {self._desks.asked(symbol).symbol for symbol in asked.symbols}
         cleared = await self._predictions.remove(named)
-        symbols = named or {desk.symbol for desk in self._desks.all()}
+        symbols = {desk.symbol for desk in self._desks.all()} if named is None else named
         for symbol in symbols:
             if self._desks.of(symbol).entry is not None:
                 cleared.add(symbol)

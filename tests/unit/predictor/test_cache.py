@@ -149,6 +149,13 @@ async def test_one_symbol_is_cleared_alone() -> None:
             await room.cache.clear(ClearCacheRequest(symbols=(Symbol("DOGE"),)))
 
 
+async def test_a_list_of_no_symbols_does_not_stand_for_all_of_them() -> None:
+    async with running_predictor() as room:
+        await with_models(room, BTC)
+        assert (await room.cache.clear(ClearCacheRequest(symbols=()))).symbols == 0
+        assert (await room.predictor.get(ASK_BTC)).cache == "memory"
+
+
 async def test_what_another_predictor_cleared_is_cleared_here() -> None:
     async with running_predictor() as room:
         await with_models(room, BTC)
