@@ -120,7 +120,7 @@ async def main(env: Environment) -> None:
             await consume(connection, publisher, intake.candle_ticks(update_candles), stop)
 
         ticks = await _ticking(
-            connection, publisher, settings, decisions, configurations, registry, drift
+            settings, connection, publisher, decisions, configurations, registry, drift
         )
         reporter.ready = True
         count = len(decisions.universe.symbols)
@@ -245,6 +245,7 @@ def _checking(
     registry: RegistryMirror,
     view: RunView,
 ) -> tuple[DriftWatch, tuple[Endpoint, ...]]:
+    """And what it answers."""
     drift = DriftWatch(
         decisions=decisions,
         models=registry.models,
@@ -263,9 +264,9 @@ def _checking(
 
 
 async def _ticking(
+    settings: Settings,
     connection: Connection,
     publisher: Publisher,
-    settings: Settings,
     decisions: Decisions,
     configurations: StoredRecord[Configured],
     registry: RegistryMirror,
