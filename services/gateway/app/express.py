@@ -17,6 +17,7 @@ from starlette.responses import Response
 from services.gateway.app.answers import known_tags, tagged_response
 from services.gateway.app.context import Context, Given
 from services.gateway.app.guard import HEADERS, Observe, caller, caller_address, policy, standing
+from services.gateway.app.sharing import share
 from services.gateway.domain.access import Door
 from services.gateway.domain.copies import Held, expired
 from services.gateway.domain.pace import Quotas, TooManyRequests
@@ -75,8 +76,8 @@ class Express:
         if method != "GET" or query or not path.startswith(_FOLDER) or len(request) > _LONGEST:
             return
         asked = Headers(raw=list(headers))
-        if "x-request-id" in asked:
-            return  # each of them is another request
+        if "x-request-id" in asked or "origin" in asked:
+            return  # each of them is another request, or another answer
         try:
             self._door.check_names(asked.get("host", ""), asked.get("origin"))
             self._door.admit(method, path, asked.get("authorization"))
@@ -109,7 +110,7 @@ class Express:
         self._context.given[Given("copy", held.prediction.stale)] += 1
         ready = self._ready.get(wanted)
         if ready is None or ready.held is not held:
-            ready = self._ready[wanted] = _made(held, wanted, self._policy)
+            ready = self._ready[wanted] = _made(held, wanted, self._policy, self._door.origins)
         own = (
             f"x-request-id: {self._life}-{next(self._numbers)}\r\nratelimit: {standing(quota)}\r\n"
         )
@@ -126,8 +127,9 @@ class Express:
         return held
 
 
-def _made(held: Held, wanted: _Wanted, policy: str) -> _Ready:
+def _made(held: Held, wanted: _Wanted, policy: str, origins: frozenset[str]) -> _Ready:
     response = tagged_response(wanted.known, held.answer)
+    share(response.headers, None, origins)
     response.headers["ratelimit-policy"] = policy
     headers = [*response.raw_headers, *_guarded(response)]
     lines = [b"HTTP/1.1 200 OK" if response.status_code == 200 else b"HTTP/1.1 304 Not Modified"]

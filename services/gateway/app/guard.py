@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.app.answers import REQUEST_ID, problem_response
+from services.gateway.app.sharing import PREFLIGHT_ANSWER, is_preflight, share
 from services.gateway.domain.access import Door, NotAuthenticated, needed
 from services.gateway.domain.pace import Quota, Quotas
 from services.gateway.domain.problems import problem_of
@@ -63,7 +64,8 @@ class Guard:
             return
         started = time.perf_counter()
         method: str = scope["method"]
-        request_id = _named(Headers(scope=scope).get("x-request-id", ""))
+        asked, origins = Headers(scope=scope), self._door.origins
+        request_id = _named(asked.get("x-request-id", ""))
         REQUEST_ID.set(request_id)
         logs.mark(request_id=request_id)
         quota: Quota | None = None
@@ -77,6 +79,7 @@ class Guard:
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers["x-request-id"] = request_id
+                share(headers, asked.get("origin"), origins)
                 if quota is not None:
                     headers["ratelimit-policy"] = policy(self._quotas)
                     headers["ratelimit"] = standing(quota)
@@ -87,9 +90,10 @@ class Guard:
         except AppError as exc:
             await problem_response(problem_of(exc))(scope, receive, send_guarded)
         else:
+            app = PREFLIGHT_ANSWER if is_preflight(method, asked, origins) else self._app
             # Routes answer GET; the server leaves the body out by itself.
             inner = {**scope, "method": "GET"} if method == "HEAD" else scope
-            await self._app(inner, _limited(receive), send_guarded)
+            await app(inner, _limited(receive), send_guarded)
             scope.setdefault("route", inner.get("route"))
         finally:
             route = _route(scope)
@@ -100,6 +104,8 @@ class Guard:
         headers, address = Headers(scope=scope), caller_address(scope.get("client"))
         self._door.check_names(headers.get("host", ""), headers.get("origin"))
         method, path, key = scope["method"], scope["path"], headers.get("authorization")
+        if is_preflight(method, headers, self._door.origins):
+            return self._quotas.take(address)
         try:
             self._door.admit(method, path, key)
         except NotAuthenticated:

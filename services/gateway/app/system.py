@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from services.gateway.app.answers import json_response
+from services.gateway.app.addresses import Before, Limit
+from services.gateway.app.answers import json_response, page
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import answers
 from shared.contracts.errors import Unavailable
@@ -24,11 +25,19 @@ def routes(context: Context) -> APIRouter:
         return json_response(context.system.status)
 
     @router.get("/system/candles", responses=answers(list[CandleSummary], "unavailable"))
-    async def candles() -> Response:
-        """Every series in the candle store."""
-        return json_response(await context.colleagues.candles())
+    async def candles(request: Request, limit: Limit = 100, before: Before = None) -> Response:
+        """Every series in the candle store, by name."""
+        known = sorted(await context.colleagues.candles(), key=_name)
+        behind = [series for series in known if before is None or _name(series) > before]
+        found = behind[:limit]
+        cursor = _name(found[-1]) if len(behind) > limit else None
+        return page(request, found, limit=limit, cursor=cursor)
 
     return router
+
+
+def _name(series: CandleSummary) -> str:
+    return f"{series.symbol} {series.timeframe}"
 
 
 def probes(context: Context, metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:

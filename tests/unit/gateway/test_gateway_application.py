@@ -125,6 +125,10 @@ HOLDER = LockHolder(
     run_id="r0", source=Source.CRONTAB, mode=Mode.FULL, holder="t-1", started_at=AT, token=5
 )
 
+SERIES = CandleSummary(
+    symbol=BTC, timeframe=Timeframe.M15, first=AT, last=AT, rows=1, gaps=0, lag_s=0.0
+)
+
 
 @dataclass
 class Office:
@@ -136,6 +140,7 @@ class Office:
     refusal: AppError | None = None
     asked: list[Any] = field(default_factory=list)
     kept: list[ModelRecord] = field(default_factory=list)
+    series: list[CandleSummary] = field(default_factory=lambda: [SERIES])
     scored: Scorecard = field(default_factory=lambda: Scorecard(symbol=BTC))
 
     async def prediction(self, symbol: Symbol) -> Prediction:
@@ -160,11 +165,7 @@ class Office:
 
     async def candles(self) -> list[CandleSummary]:
         self._check()
-        return [
-            CandleSummary(
-                symbol=BTC, timeframe=Timeframe.M15, first=AT, last=AT, rows=1, gaps=0, lag_s=0.0
-            )
-        ]
+        return self.series
 
     async def promotions(self, symbol: Symbol) -> list[ModelRecord]:
         self._check()
@@ -285,7 +286,9 @@ class Look:
 class Site:
     """An application and a client of it."""
 
-    def __init__(self, cache: Path, *, keys: Keys | None = None) -> None:
+    def __init__(
+        self, cache: Path, *, keys: Keys | None = None, origins: frozenset[str] = frozenset()
+    ) -> None:
         self.office = Office()
         self.copies = Copies(universe=UNIVERSE)
         self.readiness = Readiness("everything")
@@ -303,7 +306,7 @@ class Site:
         )
         self.app = create(
             self.context,
-            Door(keys=keys, hosts=frozenset({HOST}), origins=frozenset()),
+            Door(keys=keys, hosts=frozenset({HOST}), origins=origins),
             Assets(cache),
             quotas=self.quotas,
             observe=lambda method, route, status, _: self.seen.append((method, route, status)),
@@ -948,6 +951,56 @@ async def test_every_example_of_a_body_is_accepted(site: Site) -> None:
                 assert answer.status_code == 200, (path, answer.text)
                 tried += 1
     assert tried == 7
+
+
+async def test_series_of_candles_are_listed_by_name_page_by_page(site: Site) -> None:
+    names = ("C", "A", "B/USDT")
+    site.office.series = [replace(SERIES, symbol=Symbol(name)) for name in names]
+    first = await site.get("/system/candles?limit=2")
+    assert [series["symbol"] for series in first.json()] == ["A", "B/USDT"]
+    following = first.headers["link"].partition(">")[0].removeprefix("</api/v1")
+    last = await site.get(following)
+    assert [series["symbol"] for series in last.json()] == ["C"]
+    assert "link" not in last.headers
+
+
+DESK = "https://desk.example"
+ASKS_FIRST = {"origin": DESK, "access-control-request-method": "PUT"}
+
+
+@pytest.fixture
+async def shared(tmp_path: Path) -> AsyncIterator[Site]:
+    """With keys, and for pages of one other site."""
+    keys = Keys(((fingerprint("k"), Role.READ),))
+    site = Site(tmp_path, keys=keys, origins=frozenset({DESK}))
+    async with site.http:
+        yield site
+
+
+async def test_a_page_of_a_listed_site_may_read_answers(shared: Site) -> None:
+    answer = await shared.get("/models", origin=DESK, authorization="Bearer k")
+    assert answer.headers["access-control-allow-origin"] == DESK
+    assert "etag" in answer.headers["access-control-expose-headers"]
+    assert answer.headers["vary"] == "origin"
+
+
+async def test_a_browser_may_ask_first_and_shows_no_key(shared: Site) -> None:
+    answer = await shared.http.options("/api/v1/symbols", headers=ASKS_FIRST)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == DESK
+    assert "if-match" in answer.headers["access-control-allow-headers"]
+
+
+async def test_no_other_page_may_read_anything(shared: Site, site: Site) -> None:
+    own = await shared.get("/models", authorization="Bearer k")
+    assert "access-control-allow-origin" not in own.headers
+    assert own.headers["vary"] == "origin"  # or a cache might give this one to the listed site
+    for each in (shared, site):
+        asks_first = ASKS_FIRST | {"origin": "https://evil.example"}
+        refused(await each.http.options("/api/v1/symbols", headers=asks_first), 403, "not_allowed")
+    answer = await site.http.options("/api/v1/symbols", headers=ASKS_FIRST)
+    refused(answer, 403, "not_allowed")
+    assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 async def test_requests_are_counted_by_route_and_not_by_symbol(site: Site) -> None:

@@ -21,9 +21,11 @@ pytestmark = pytest.mark.real_time  # the framework reads files in threads
 class Counter(Site):
     """The short cut, beside the framework that it cuts short."""
 
-    def __init__(self, folder: Path, *, keys: Keys | None = None) -> None:
-        super().__init__(folder, keys=keys)
-        door = Door(keys=keys, hosts=frozenset({HOST}), origins=frozenset())
+    def __init__(
+        self, folder: Path, *, keys: Keys | None = None, origins: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(folder, keys=keys, origins=origins)
+        door = Door(keys=keys, hosts=frozenset({HOST}), origins=origins)
         self.express = Express(
             self.context, door, self.quotas, lambda *seen: self.seen.append(seen[:3])
         )
@@ -108,6 +110,15 @@ def test_a_request_without_the_key_is_left_to_the_framework(tmp_path: Path) -> N
     assert counter.ask() is None
     assert counter.ask(authorization="Bearer wrong") is None
     assert counter.ask(authorization="Bearer secret") is not None
+
+
+async def test_what_a_page_of_another_site_asks_is_left_to_the_framework(tmp_path: Path) -> None:
+    counter = Counter(tmp_path, origins=frozenset({"https://desk.example"}))
+    assert counter.ask(origin="https://desk.example") is None
+    ready = counter.ask()
+    assert ready is not None
+    answer = await counter.http.get(PATH)
+    assert parsed(ready[0])[1]["vary"] == answer.headers["vary"] == "origin"
 
 
 def test_what_is_expired_or_of_no_known_symbol_is_left_to_the_framework(counter: Counter) -> None:
