@@ -126,6 +126,7 @@ async def test_the_paper_ledger_is_shown_by_day_and_by_symbol(visit: Visit) -> N
     await expect(visit.page.locator("#ledger")).to_contain_text("3,500.00 of 200,000.00")
     await expect(visit.page.locator("#days tr")).to_contain_text("2026-11-20")
     await expect(visit.page.locator("#earners tr")).to_contain_text("45 %")
+    await expect(visit.page.locator("#no-trades")).to_be_hidden()
     assert visit.faults == []
 
 

@@ -243,6 +243,7 @@ setInterval(() => {
   stream.fade();
   header.drawStream(streamState, stream.rate);
   table.draw(); // ages grow by themselves
+  training.drawAges();
 }, 1000);
 setInterval(loadSystem, 5000);
 setInterval(loadTrading, 15000);

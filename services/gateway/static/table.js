@@ -27,13 +27,13 @@ function row(name, select) {
   element.tabIndex = 0;
   element.dataset.symbol = name;
   element.innerHTML = `<td></td><td class="n"></td><td><span class="best"><b></b>
-    <span class="meter"><i></i></span><span class="muted n"></span><span class="muted"></span></span></td><td class="n"></td>
+    <span class="muted n"></span><span class="muted"></span></span></td><td class="n"></td>
     <td></td><td class="n"></td><td><span class="state"></span></td>`;
   const [label, last, , age, model, auc] = element.children;
   label.textContent = name;
-  const [arrow, meter, expected, horizon] = element.querySelector(".best").children;
+  const [arrow, expected, horizon] = element.querySelector(".best").children;
   const state = element.querySelector(".state");
-  rows.set(name, { row: element, last, arrow, meter, expected, horizon, age, model, auc, state });
+  rows.set(name, { row: element, last, arrow, expected, horizon, age, model, auc, state });
   element.addEventListener("click", () => select(name));
   element.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") select(name);
@@ -57,14 +57,8 @@ function drawRow(cells, tracked) {
   put(cells.last, format.price(tracked.last?.[4]));
   cells.last.className = `n ${rising(candles)}`;
   const forecast = best(prediction);
-  cells.meter.hidden = !forecast;
   put(cells.arrow, forecast ? format.direction(forecast) : "-");
-  cells.arrow.className = cells.meter.className = "";
-  if (forecast) {
-    cells.arrow.className = forecast.direction;
-    cells.meter.className = `meter ${forecast.direction}`;
-    cells.meter.firstElementChild.style.width = `${forecast.confidence * 100}%`;
-  }
+  cells.arrow.className = forecast ? forecast.direction : "";
   put(cells.expected, forecast ? format.signed(forecast.expected_return_pct) : "");
   put(cells.horizon, forecast ? `in ${forecast.horizon}` : "");
   cells.age.classList.toggle("stale", Boolean(prediction?.stale));

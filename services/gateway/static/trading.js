@@ -68,6 +68,8 @@ function drawLedger(profit, exposure) {
   const earned = profit.realised_cents + profit.unrealised_cents;
   at("earned").textContent = profit.trades || exposure?.positions.length ? ` ${format.money(earned, true)}` : "";
   at("earned").className = side(earned);
+  at("no-trades").hidden = profit.trades > 0;
+  at("no-trades").previousElementSibling.hidden = profit.trades === 0;
   at("ledger").replaceChildren(...facts([
     ["realised", format.money(profit.realised_cents, true), side(profit.realised_cents)],
     ["unrealised", format.money(profit.unrealised_cents, true), side(profit.unrealised_cents)],
@@ -83,7 +85,7 @@ function drawLedger(profit, exposure) {
   at("days").replaceChildren(...days.map((day) => {
     const line = row([[day.day], [""], [day.trades, "n muted"], [format.money(day.profit_cents, true), `n ${side(day.profit_cents)}`]]);
     const bar = document.createElement("span");
-    bar.className = `meter wide-meter ${side(day.profit_cents)}`;
+    bar.className = `meter ${side(day.profit_cents)}`;
     bar.append(document.createElement("i"));
     bar.firstElementChild.style.width = `${(100 * Math.abs(day.profit_cents)) / most}%`;
     line.children[1].append(bar);

@@ -99,10 +99,11 @@ function drawCoverage(status) {
 
 export function drawJobs() {
   jobs.replaceChildren(...store.jobs.map((job) => {
+    const at = job.finished_at ?? job.started_at ?? job.created_at;
     const row = document.createElement("tr");
     const outcome = job.error ? `${job.status}: ${job.error.code}` : job.refused ? "refused" : job.status;
     const cells = [job.symbol, outcome, job.mode, auc(job),
-      job.duration_s == null ? "" : format.span(job.duration_s), `${format.since(job.finished_at ?? job.started_at ?? job.created_at)} ago`];
+      job.duration_s == null ? "" : format.span(job.duration_s), ago(at)];
     cells.forEach((text, number) => {
       const cell = document.createElement("td");
       cell.textContent = text;
@@ -110,9 +111,19 @@ export function drawJobs() {
       if (number >= 4) cell.classList.add("n");
       row.append(cell);
     });
+    row.lastElementChild.dataset.at = at;
     if (job.error ?? job.refused) row.title = (job.error ?? job.refused).message;
     return row;
   }));
+}
+
+/** Ages grow by themselves. */
+export function drawAges() {
+  for (const cell of jobs.querySelectorAll("[data-at]")) cell.textContent = ago(cell.dataset.at);
+}
+
+function ago(at) {
+  return `${format.since(at)} ago`;
 }
 
 function auc(job) {
