@@ -68,7 +68,7 @@ def routes(context: Context) -> APIRouter:
             "unavailable",
             status=202,
         ),
-        openapi_extra=body(TriggerRequest),
+        openapi_extra=body(TriggerRequest, example={"mode": "quick", "symbols": ["BTC/USDT"]}),
     )
     async def trigger(
         request: Request,

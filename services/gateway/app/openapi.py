@@ -1,8 +1,10 @@
 """The OpenAPI document: routes from the framework, shapes from the codec that writes them."""
 
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import msgspec
+import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
@@ -10,6 +12,8 @@ from services.gateway.domain.problems import KINDS
 from shared.contracts.symbols import Symbol
 from shared.runtime.version import VERSION
 
+#: One of each shape that is answered with, by its name; they came from a running system.
+_EXAMPLES: Final = Path(__file__).with_name("examples.json")
 _REF: Final = "#/components/schemas/{name}"
 _PROBLEM: Final = {
     "type": "object",
@@ -66,8 +70,11 @@ def document(app: FastAPI, shapes: tuple[type, ...]) -> dict[str, Any]:
         title="Evertrain", version=VERSION, description=_DESCRIPTION, routes=app.routes
     )
     _, components = msgspec.json.schema_components(shapes, schema_hook=_symbol, ref_template=_REF)
+    schemas = {**components, "Problem": _PROBLEM}
+    for name, example in orjson.loads(_EXAMPLES.read_bytes()).items():
+        schemas[name] = {**schemas[name], "examples": [example]}
     described["components"] = {
-        "schemas": {**components, "Problem": _PROBLEM},
+        "schemas": schemas,
         "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
     }
     described["security"] = [{"key": []}, {}]

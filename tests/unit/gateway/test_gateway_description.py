@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -72,3 +73,18 @@ def test_every_route_is_described() -> None:
     described = {label.partition(" ")[2] for label in _OPERATIONS}
     assert described >= {"/api/v1/predictions/{symbol}", "/api/v1/auto-train/config", "/metrics"}
     assert len(_OPERATIONS) == sum(len(methods) for methods in _SCHEMA.raw_schema["paths"].values())
+
+
+def test_every_shape_that_is_answered_with_has_an_example_which_is_one() -> None:
+    described = _SCHEMA.raw_schema
+    schemas, answered = described["components"]["schemas"], set()
+    for methods in described["paths"].values():
+        for route in methods.values():
+            for answer in route["responses"].values():
+                for content in answer.get("content", {}).values():
+                    schema = content.get("schema", {})
+                    answered.add(schema.get("items", schema).get("$ref", "").rpartition("/")[2])
+    for name in answered - {""}:
+        whole = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": schemas}}
+        jsonschema_rs.validate(whole, schemas[name]["examples"][0])
+    assert len(answered) > 20
