@@ -66,7 +66,7 @@ def show_pregenerated(made: Pregenerated, out: Console) -> None:
 
 
 def show_cleared(cleared: Cleared, out: Console) -> None:
-    out.print(f"{cleared.symbols} symbols are computed anew")
+    out.print(f"symbols forgotten, to be computed anew: {cleared.symbols}")
 
 
 def _pregeneration(pregeneration: Pregeneration | None, now: datetime) -> str:

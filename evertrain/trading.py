@@ -44,7 +44,7 @@ async def exposure(connection: Connection) -> ExposureReport:
 
 def show_signals(found: Sequence[Signal], out: Console) -> None:
     if not found:
-        out.print("no signals: `evertrain rejected` shows which filters stood in the way")
+        out.print("no such signals: `evertrain rejected` shows which filters stood in the way")
         return
     columns = (
         "Opened", "Symbol", "Side", "State", "Entry", "Take profit", "Stop loss", "Leverage",
