@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 from shared.contracts.trading import Signal
-from shared.market.candles import ROW
+from shared.market.candles import ROW, between
 from shared.model.candles import view
 from shared.model.splits import MEMORY, Split, adjusted
 from shared.trading.settlement import Row
@@ -33,15 +33,15 @@ def sequel(signal: Signal, rows: bytes) -> list[Row]:
     """
     own_ms = _ms(signal.candle_at)
     _, splits = adjusted(view(rows))
-    return list(_in_old_shares(rows, own_ms, [split for split in splits if split.at_ms > own_ms]))
+    behind = between(rows, own_ms + 1, None)
+    return list(_in_old_shares(behind, [split for split in splits if split.at_ms > own_ms]))
 
 
-def _in_old_shares(rows: bytes, own_ms: int, splits: list[Split]) -> Iterator[Row]:
+def _in_old_shares(rows: bytes, splits: list[Split]) -> Iterator[Row]:
     for at_ms, opened, high, low, closed, volume in ROW.iter_unpack(rows):
-        if at_ms > own_ms:
-            ratios = (split.ratio for split in splits if split.at_ms <= at_ms)
-            shares = float(math.prod(ratios, start=Fraction(1)))
-            yield at_ms, opened * shares, high * shares, low * shares, closed * shares, volume
+        ratios = (split.ratio for split in splits if split.at_ms <= at_ms)
+        shares = float(math.prod(ratios, start=Fraction(1)))
+        yield at_ms, opened * shares, high * shares, low * shares, closed * shares, volume
 
 
 def _ms(at: datetime) -> int:
