@@ -113,58 +113,10 @@ async def main(env: Environment) -> None:
             figures=lambda: {"sockets": len(hub.sessions)},
             watched=lambda: hub.watched,
         )
-        store = CandleStore(Bucket(connection, subjects.CANDLES))
-
-        def on_universe(universe: Universe) -> None:
-            news.on_universe(universe)
-            readiness.known(_SYMBOLS)
-
-        follow_universe = partial(
-            follow,
-            Bucket(connection, subjects.CONFIG),
-            Universe,
-            pattern=subjects.UNIVERSE,
-            put=on_universe,
-        )
-        follow_predictions = partial(
-            follow,
-            Bucket(connection, subjects.PREDICTIONS),
-            Prediction,
-            put=news.on_prediction,
-            gone=lambda key: news.on_prediction_gone(Symbol.from_token(key)),
-            caught_up=partial(readiness.known, _PREDICTIONS),
-        )
-        follow_models = partial(
-            follow,
-            Bucket(connection, subjects.MODELS),
-            ModelRecord,
-            put=news.on_model,
-            gone=lambda key: news.on_model_gone(Symbol.from_token(key)),
-            caught_up=partial(readiness.known, _MODELS),
-        )
-
-        follow_signals = partial(
-            follow,
-            Bucket(connection, subjects.SIGNALS),
-            Signal,
-            pattern=subjects.OPEN_SIGNALS,
-            put=news.on_open_signal,
-            gone=lambda key: news.on_signal_gone(Symbol.from_token(key.removeprefix("open."))),
-            caught_up=partial(readiness.known, _SIGNALS),
-        )
+        store = StoredCandles(CandleStore(Bucket(connection, subjects.CANDLES)))
 
         def on_the_bus(work: Work) -> Worker:
             return endless(partial(_once, opened, work))
-
-        async def look_around() -> None:
-            roll = RollCall()
-            while True:
-                reporter.ready = readiness.complete
-                news.on_status(
-                    await collect(connection, roll=roll, data_dir=settings.data_dir, now=utc_now())
-                )
-                readiness.known(_STATUS)
-                await asyncio.sleep(_LOOK_EVERY_S)
 
         answer = partial(serve, app, partial(WebSocket, clients), express, listener)
         log.info("listening", extra={"address": _address(listener)})
@@ -173,15 +125,12 @@ async def main(env: Environment) -> None:
             partial(_once_ready, readiness, answer) if settings.shares_port else answer,
             endless(partial(_open_bus, connection, opened)),
             on_the_bus(partial(reporter.report_itself, connection, asyncio.Event())),
-            on_the_bus(follow_universe),
-            on_the_bus(follow_predictions),
-            on_the_bus(follow_models),
-            on_the_bus(follow_signals),
+            *map(on_the_bus, _copied(connection, news, readiness)),
             on_the_bus(partial(_follow_events, connection, hub, news, readiness)),
-            on_the_bus(partial(news.read_candles, StoredCandles(store), hub.supply)),
+            on_the_bus(partial(news.read_candles, store, hub.supply)),
+            on_the_bus(partial(_look_around, connection, news, reporter, readiness, settings)),
             endless(hub.deliver),
             endless(hub.keep_alive),
-            on_the_bus(look_around),
             grace=5,
         )
 
@@ -204,6 +153,67 @@ async def _once_ready(readiness: Readiness, worker: Worker, stop: asyncio.Event)
         if await stopped_within(stop, _LOOK_AGAIN_S):
             return
     await worker(stop)
+
+
+def _copied(connection: Connection, news: Facts, readiness: Readiness) -> tuple[Work, ...]:
+    """What keeps our copies of the records that others write."""
+
+    def on_universe(universe: Universe) -> None:
+        news.on_universe(universe)
+        readiness.known(_SYMBOLS)
+
+    return (
+        partial(
+            follow,
+            Bucket(connection, subjects.CONFIG),
+            Universe,
+            pattern=subjects.UNIVERSE,
+            put=on_universe,
+        ),
+        partial(
+            follow,
+            Bucket(connection, subjects.PREDICTIONS),
+            Prediction,
+            put=news.on_prediction,
+            gone=lambda key: news.on_prediction_gone(Symbol.from_token(key)),
+            caught_up=partial(readiness.known, _PREDICTIONS),
+        ),
+        partial(
+            follow,
+            Bucket(connection, subjects.MODELS),
+            ModelRecord,
+            put=news.on_model,
+            gone=lambda key: news.on_model_gone(Symbol.from_token(key)),
+            caught_up=partial(readiness.known, _MODELS),
+        ),
+        partial(
+            follow,
+            Bucket(connection, subjects.SIGNALS),
+            Signal,
+            pattern=subjects.OPEN_SIGNALS,
+            put=news.on_open_signal,
+            gone=lambda key: news.on_signal_gone(Symbol.from_token(key.removeprefix("open."))),
+            caught_up=partial(readiness.known, _SIGNALS),
+        ),
+    )
+
+
+async def _look_around(
+    connection: Connection,
+    news: Facts,
+    reporter: Reporter,
+    readiness: Readiness,
+    settings: Settings,
+) -> None:
+    """See how the whole system is, again and again, and say how we are."""
+    roll = RollCall()
+    while True:
+        reporter.ready = readiness.complete
+        news.on_status(
+            await collect(connection, roll=roll, data_dir=settings.data_dir, now=utc_now())
+        )
+        readiness.known(_STATUS)
+        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 async def _follow_events(
