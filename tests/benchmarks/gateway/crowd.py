@@ -269,12 +269,14 @@ class Crowd:
         return {"port": deaf.getsockname()[1]}
 
     async def hammer(
-        self, *, port: int, path: str, connections: int, seconds: float
+        self, *, port: int, path: str, connections: int, seconds: float, key: str = ""
     ) -> dict[str, float]:
-        """Ask as fast as the answers come, on so many connections."""
+        """Ask as fast as the answers come, on so many connections; with a key if there is one."""
         until = time.perf_counter() + seconds
         async with asyncio.TaskGroup() as group:
-            askers = [group.create_task(_ask_until(port, path, until)) for _ in range(connections)]
+            askers = [
+                group.create_task(_ask_until(port, path, until, key)) for _ in range(connections)
+            ]
         return {"requests": sum(asker.result() for asker in askers)}
 
     async def trickle(
@@ -304,20 +306,25 @@ def _round(sockets: Sequence[Socket]) -> Iterable[Socket]:
         yield from sockets
 
 
-async def _ask_until(port: int, path: str, until: float) -> int:
+async def _ask_until(port: int, path: str, until: float, key: str) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     asked = 0
     while time.perf_counter() < until:
-        await _exchange(reader, writer, port, path)
+        await _exchange(reader, writer, port, path, key)
         asked += 1
     writer.close()
     return asked
 
 
 async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, path: str
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    port: int,
+    path: str,
+    key: str = "",
 ) -> None:
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+    shown = f"Authorization: Bearer {key}\r\n" if key else ""
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{shown}\r\n".encode())
     async with asyncio.timeout(_ANSWERS_WITHIN_S):
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         assert head.startswith(b"http/1.1 200"), head

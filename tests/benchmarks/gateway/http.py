@@ -1,11 +1,14 @@
 """A cached prediction over HTTP: what a request costs the gateway, beside servers that do less."""
 
+import tempfile
 import urllib.request
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final
 
 import uvloop
 
+from services.gateway.adapters import keys
 from tests.benchmarks.gateway.remote import Remote, remote
 from tests.benchmarks.gateway.stage import PATH, cpu_seconds, staged
 from tests.benchmarks.measure import Row, Section, at_least, median
@@ -32,8 +35,15 @@ def measure(plan: Plan) -> Section:
 
 async def _measured(plan: Plan) -> tuple[Row, ...]:
     async with AsyncExitStack() as stack:
-        stage = await stack.enter_async_context(staged(GATEWAY_REQUESTS_PER_S=_UNLIMITED))
-        with urllib.request.urlopen(stage.gateway.url + PATH) as answer:  # noqa: ASYNC210
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        minted = keys.mint(Path(folder) / "keys.jsonl")
+        assert minted
+        settings = {"GATEWAY_REQUESTS_PER_S": _UNLIMITED, "GATEWAY_KEYS_FILE": str(minted.file)}
+        stage = await stack.enter_async_context(staged(**settings))
+        asked = urllib.request.Request(
+            stage.gateway.url + PATH, headers={"Authorization": f"Bearer {minted.key}"}
+        )
+        with urllib.request.urlopen(asked) as answer:  # noqa: ASYNC210
             size = len(answer.read())
         callers = await stack.enter_async_context(remote("crowd"))
         raw = await stack.enter_async_context(remote("plain"))
@@ -42,7 +52,7 @@ async def _measured(plan: Plan) -> tuple[Row, ...]:
         its_port = (await framework.ask("start", kind="framework", body_bytes=size))["port"]
         turns = [
             (
-                await _cost(callers, stage.pid, stage.gateway.port, PATH, plan),
+                await _cost(callers, stage.pid, stage.gateway.port, PATH, plan, key=minted.key),
                 await _cost(callers, raw.pid, raw_port, "/", plan),
                 await _cost(callers, framework.pid, its_port, "/answer", plan),
             )
@@ -69,10 +79,12 @@ async def _measured(plan: Plan) -> tuple[Row, ...]:
     )
 
 
-async def _cost(callers: Remote, pid: int, port: int, path: str, plan: Plan) -> float:
+async def _cost(
+    callers: Remote, pid: int, port: int, path: str, plan: Plan, *, key: str = ""
+) -> float:
     """CPU seconds a request."""
     before = cpu_seconds(pid)
     done = await callers.ask(
-        "hammer", port=port, path=path, connections=_CONNECTIONS, seconds=plan.seconds
+        "hammer", port=port, path=path, connections=_CONNECTIONS, seconds=plan.seconds, key=key
     )
     return (cpu_seconds(pid) - before) / int(done["requests"])
