@@ -197,10 +197,11 @@ class Coordinator:
     async def _start(self, run: RunRecord) -> RunRecord:
         """Mark the run as running; one that is continued keeps the time at which it began."""
         now = self._clock()
+        step = "run continued" if run.started_at else "run started"
         run = await self._book.keep_run(
             replace(run, status=Status.RUNNING, started_at=run.started_at or now)
         )
-        log.info("run started", extra={"run_id": run.run_id, "jobs": run.total})
+        log.info(step, extra={"run_id": run.run_id, "jobs": run.total})
         await self._outlet.emit(announcements.run_started(run, self._name, now))
         return run
 

@@ -278,7 +278,10 @@ async def test_without_a_request_id_the_run_is_named_by_its_mode_and_place() -> 
     assert house.only_run.run_id == "quick-20261120T120000-7"
 
 
-async def test_a_run_whose_coordinator_died_is_continued_by_another() -> None:
+async def test_a_run_whose_coordinator_died_is_continued_by_another(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
     house = House(4)
     request = TrainRequest(batch_size=1)
     task = asyncio.create_task(house.take(request=request))
@@ -295,6 +298,7 @@ async def test_a_run_whose_coordinator_died_is_continued_by_another() -> None:
     assert (run.status, run.done) == (Status.SUCCEEDED, 4)
     assert run.started_at == BEGIN
     assert len(house.events(RunCompleted)) == 1
+    assert caplog.messages[:3] == ["run started", "run continued", "run finished"]
 
 
 async def test_the_lock_of_a_dead_coordinator_is_waited_for_even_by_a_cycle() -> None:
