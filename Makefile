@@ -27,8 +27,11 @@ markets: $(VENV)-markets/.done ## the real clients of exchanges against servers 
 # Another team's client of NATS. It is no reason to fail: its tests say why they are skipped.
 wire: tests/wire/node_modules/.package-lock.json ## the npm client of NATS, for tests/wire
 tests/wire/node_modules/.package-lock.json: tests/wire/package-lock.json
-	@npm ci --prefix tests/wire --no-audit --no-fund --loglevel=error >&2 \
+	@npm ci --prefix tests/wire --no-audit --no-fund --loglevel=error $(NPMFLAGS) >&2 \
 		|| echo "npm cannot be had, or cannot install: tests/wire will be skipped." >&2
+
+# By default a registry that is out of reach is waited for, for minutes.
+NPMFLAGS := --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000
 
 check: $(VENV)/.dev ## lint, types and import contracts
 	@$(BIN)/ruff check .
