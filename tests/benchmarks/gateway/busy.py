@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from itertools import count
 from typing import Any
 
 from services.trainer.adapters.pool import TrainingPool
@@ -16,6 +15,9 @@ _ROUNDS = 200
 
 class Busy:
     def __init__(self) -> None:
+        daily = markets.daily(None)
+        self._candles = daily.long_enough(markets.with_history(_ROWS))[0]
+        self._job = job_for(self._candles, daily.timeframe, _ROWS, _ROUNDS)
         self._training: asyncio.Task[None] | None = None
         self._jobs = 0
 
@@ -31,6 +33,8 @@ class Busy:
         assert self._training
         self._training.cancel()
         await asyncio.wait([self._training])
+        if not self._training.cancelled():
+            self._training.result()
         jobs, self._jobs = self._jobs, 0
         return {"jobs": jobs}
 
@@ -46,11 +50,8 @@ class Busy:
                     group.create_task(self._one_after_another(pool))
 
     async def _one_after_another(self, pool: TrainingPool) -> None:
-        daily = markets.daily(None)
-        candles = daily.long_enough(markets.with_history(_ROWS))[0]
-        job = job_for(candles, daily.timeframe, _ROWS, _ROUNDS)
-        for _ in count():
-            await in_child(pool, job, candles)
+        while True:
+            await in_child(pool, self._job, self._candles)
             self._jobs += 1
 
 

@@ -103,7 +103,8 @@ async def _state(state: str) -> AsyncIterator[None]:
     async with remote("busy") as busy:
         await busy.ask("train", ordinary=state == "ordinary")
         yield
-        await busy.ask("rest")
+        trained = await busy.ask("rest")
+        assert trained["jobs"], "nothing was trained meanwhile"
 
 
 async def _look(stage: Stage, listeners: Remote, callers: Remote, plan: Plan, seen: _Seen) -> None:
