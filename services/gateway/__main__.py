@@ -162,6 +162,14 @@ def _copied(connection: Connection, news: Facts, readiness: Readiness) -> tuple[
         news.on_universe(universe)
         readiness.known(_SYMBOLS)
 
+    def on_every_prediction() -> None:
+        news.on_every_prediction()
+        readiness.known(_PREDICTIONS)
+
+    def on_every_model() -> None:
+        news.on_every_model()
+        readiness.known(_MODELS)
+
     return (
         partial(
             follow,
@@ -176,7 +184,7 @@ def _copied(connection: Connection, news: Facts, readiness: Readiness) -> tuple[
             Prediction,
             put=news.on_prediction,
             gone=lambda key: news.on_prediction_gone(Symbol.from_token(key)),
-            caught_up=partial(readiness.known, _PREDICTIONS),
+            caught_up=on_every_prediction,
         ),
         partial(
             follow,
@@ -184,7 +192,7 @@ def _copied(connection: Connection, news: Facts, readiness: Readiness) -> tuple[
             ModelRecord,
             put=news.on_model,
             gone=lambda key: news.on_model_gone(Symbol.from_token(key)),
-            caught_up=partial(readiness.known, _MODELS),
+            caught_up=on_every_model,
         ),
         partial(
             follow,

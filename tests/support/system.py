@@ -130,8 +130,8 @@ async def running(
         settings["EVERTRAIN_DEMO"] = "false"
     system = System.start(data_dir, **settings)
     try:
+        await system.is_ready(within=60)
         if first is not None:
-            await system.is_ready(within=60)
             await system.ended(await system.trigger(first), within=90)
         await system.serves(within=90)
         yield system

@@ -24,7 +24,9 @@ Horizon = Annotated[int | None, Query(ge=1, le=500, description="candles ahead")
 def routes(context: Context) -> APIRouter:
     router = APIRouter(tags=["predictions"])
 
-    @router.get("/predictions/top", responses=answers(list[Ranked], "unknown_horizon"))
+    @router.get(
+        "/predictions/top", responses=answers(list[Ranked], "unknown_horizon", "unavailable")
+    )
     async def top(
         n: Annotated[int, Query(ge=1, le=1000)] = 20,
         horizon: Horizon = None,
@@ -35,6 +37,7 @@ def routes(context: Context) -> APIRouter:
         if horizon is not None and universe is not None and horizon not in universe.horizons:
             known = ", ".join(map(str, universe.horizons))
             raise UnknownHorizon(f"nothing is forecast {horizon} candles ahead; there are {known}")
+        context.copies.check_predictions()
         now = context.clock()
         away = not context.colleagues.reachable
         predictions = (held.prediction for held in context.copies.served())

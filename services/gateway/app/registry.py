@@ -30,13 +30,14 @@ class RollbackTarget:
 def routes(context: Context) -> APIRouter:
     router = APIRouter(tags=["registry"])
 
-    @router.get("/models", responses=answers(list[ModelView]))
+    @router.get("/models", responses=answers(list[ModelView], "unavailable"))
     async def models(
         request: Request,
         limit: Limit = 100,
         before: Before = None,
     ) -> Response:
         """The live models, newest first."""
+        context.copies.check_models()
         now = context.clock()
         records = context.copies.models.newest_first()
         if before is not None:
@@ -48,7 +49,7 @@ def routes(context: Context) -> APIRouter:
 
     @router.get(
         "/models/{symbol:symbol}",
-        responses=answers(ModelPage, "unknown_symbol", "invalid_symbol", "no_model"),
+        responses=answers(ModelPage, "unknown_symbol", "invalid_symbol", "no_model", "unavailable"),
     )
     async def model(symbol: SymbolInPath) -> Response:
         """The live model of one symbol, and those that were live before it."""
@@ -56,6 +57,7 @@ def routes(context: Context) -> APIRouter:
         context.copies.check_symbol(asked)
         record = context.copies.models.get(asked)
         if record is None:
+            context.copies.check_models()
             raise NotReady(f"there is no model of {asked} yet; a training run makes one")
         kept, scorecard = list[ModelRecord](), Scorecard(symbol=asked)
         if context.colleagues.reachable:

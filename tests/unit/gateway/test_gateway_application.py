@@ -291,6 +291,7 @@ class Site:
     ) -> None:
         self.office = Office()
         self.copies = Copies(universe=UNIVERSE)
+        self.copies.models.complete = self.copies.predictions.complete = True
         self.readiness = Readiness("everything")
         self.look = Look()
         self.now = AT
@@ -1059,3 +1060,9 @@ async def test_a_request_keeps_the_name_that_its_caller_gave_it(site: Site) -> N
 async def test_what_is_no_name_is_replaced(site: Site, name: str) -> None:
     answer = await site.get("/symbols", **{"x-request-id": name})
     assert len(answer.headers["x-request-id"]) == 16
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/BTC_USDT", "/predictions/top"])
+async def test_what_is_still_being_read_is_not_said_to_be_missing(site: Site, path: str) -> None:
+    site.copies.models.complete = site.copies.predictions.complete = False
+    refused(await site.get(path), 503, "unavailable")
