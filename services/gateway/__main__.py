@@ -27,7 +27,15 @@ from services.gateway.domain.accounts import Accounts
 from services.gateway.domain.copies import Copies
 from services.gateway.domain.numbering import Numbers
 from services.gateway.domain.pace import Quotas
-from services.gateway.domain.readiness import Readiness
+from services.gateway.domain.readiness import (
+    EVENTS,
+    MODELS,
+    PREDICTIONS,
+    SIGNALS,
+    STATUS,
+    SYMBOLS,
+    Readiness,
+)
 from services.gateway.handlers.clients import Clients
 from services.gateway.handlers.facts import Facts
 from services.gateway.hub import Hub
@@ -58,10 +66,6 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 _LOOK_EVERY_S = 2.0
 _LOOK_AGAIN_S = 0.1
 _TURN = 64
-_SYMBOLS = "the list of symbols (is the scheduler running?)"
-_PREDICTIONS, _MODELS, _EVENTS = "the predictions", "the models", "the events"
-_SIGNALS = "the open signals"
-_STATUS = "a first look at the system"
 
 
 async def main(env: Environment) -> None:
@@ -75,7 +79,7 @@ async def main(env: Environment) -> None:
         opened = asyncio.Event()
 
         copies = Copies()
-        readiness = Readiness(_SYMBOLS, _PREDICTIONS, _MODELS, _SIGNALS, _EVENTS, _STATUS)
+        readiness = Readiness(SYMBOLS, PREDICTIONS, MODELS, SIGNALS, EVENTS, STATUS)
         news = Facts(copies)
         metrics = Metrics()
         hub = Hub(epoch=token_hex(6), sources=news, clock=utc_now, timings=metrics)
@@ -160,15 +164,7 @@ def _copied(connection: Connection, news: Facts, readiness: Readiness) -> tuple[
 
     def on_universe(universe: Universe) -> None:
         news.on_universe(universe)
-        readiness.known(_SYMBOLS)
-
-    def on_every_prediction() -> None:
-        news.on_every_prediction()
-        readiness.known(_PREDICTIONS)
-
-    def on_every_model() -> None:
-        news.on_every_model()
-        readiness.known(_MODELS)
+        readiness.known(SYMBOLS)
 
     return (
         partial(
@@ -184,7 +180,7 @@ def _copied(connection: Connection, news: Facts, readiness: Readiness) -> tuple[
             Prediction,
             put=news.on_prediction,
             gone=lambda key: news.on_prediction_gone(Symbol.from_token(key)),
-            caught_up=on_every_prediction,
+            caught_up=partial(readiness.known, PREDICTIONS),
         ),
         partial(
             follow,
@@ -192,7 +188,7 @@ def _copied(connection: Connection, news: Facts, readiness: Readiness) -> tuple[
             ModelRecord,
             put=news.on_model,
             gone=lambda key: news.on_model_gone(Symbol.from_token(key)),
-            caught_up=on_every_model,
+            caught_up=partial(readiness.known, MODELS),
         ),
         partial(
             follow,
@@ -201,7 +197,7 @@ def _copied(connection: Connection, news: Facts, readiness: Readiness) -> tuple[
             pattern=subjects.OPEN_SIGNALS,
             put=news.on_open_signal,
             gone=lambda key: news.on_signal_gone(Symbol.from_token(key.removeprefix("open."))),
-            caught_up=partial(readiness.known, _SIGNALS),
+            caught_up=partial(readiness.known, SIGNALS),
         ),
     )
 
@@ -220,7 +216,7 @@ async def _look_around(
         news.on_status(
             await collect(connection, roll=roll, data_dir=settings.data_dir, now=utc_now())
         )
-        readiness.known(_STATUS)
+        readiness.known(STATUS)
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
@@ -236,7 +232,7 @@ async def _follow_events(
         async with aclosing(facts(connection, mark)) as following:
             async for fact in following:
                 if isinstance(fact, CaughtUp):
-                    readiness.known(_EVENTS)
+                    readiness.known(EVENTS)
                     continue
                 _tell(news, fact)
                 if fact.seq % _TURN == 0:

@@ -121,8 +121,8 @@ class Colleagues(Protocol):
 
 
 class Readiness(Protocol):
-    def missing(self) -> list[str]:
-        """What the gateway still waits for; empty when it can answer everything."""
+    def check(self, *needed: str) -> None:
+        """Raises Unavailable: one of these, or of all if none is named, is not known yet."""
 
 
 class LastStatus(Protocol):

@@ -11,6 +11,7 @@ from services.gateway.app.openapi import answers
 from services.gateway.domain import ranking
 from services.gateway.domain.copies import Held, answer, at_horizon, expired
 from services.gateway.domain.ranking import Sort
+from services.gateway.domain.readiness import PREDICTIONS
 from shared.contracts.errors import Unavailable, UnknownHorizon
 from shared.contracts.records import Prediction, Ranked
 from shared.contracts.symbols import Symbol
@@ -37,7 +38,7 @@ def routes(context: Context) -> APIRouter:
         if horizon is not None and universe is not None and horizon not in universe.horizons:
             known = ", ".join(map(str, universe.horizons))
             raise UnknownHorizon(f"nothing is forecast {horizon} candles ahead; there are {known}")
-        context.copies.check_predictions()
+        context.readiness.check(PREDICTIONS)
         now = context.clock()
         away = not context.colleagues.reachable
         predictions = (held.prediction for held in context.copies.served())

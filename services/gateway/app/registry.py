@@ -13,6 +13,7 @@ from services.gateway.app.bodies import IdempotencyKey
 from services.gateway.app.context import Context
 from services.gateway.app.openapi import READS, answers, body
 from services.gateway.domain.models import ModelPage, ModelView, page_of, view
+from services.gateway.domain.readiness import MODELS
 from shared.contracts.errors import NotReady
 from shared.contracts.quality import Scorecard
 from shared.contracts.records import ModelRecord
@@ -37,7 +38,7 @@ def routes(context: Context) -> APIRouter:
         before: Before = None,
     ) -> Response:
         """The live models, newest first."""
-        context.copies.check_models()
+        context.readiness.check(MODELS)
         now = context.clock()
         records = context.copies.models.newest_first()
         if before is not None:
@@ -57,7 +58,7 @@ def routes(context: Context) -> APIRouter:
         context.copies.check_symbol(asked)
         record = context.copies.models.get(asked)
         if record is None:
-            context.copies.check_models()
+            context.readiness.check(MODELS)
             raise NotReady(f"there is no model of {asked} yet; a training run makes one")
         kept, scorecard = list[ModelRecord](), Scorecard(symbol=asked)
         if context.colleagues.reachable:

@@ -51,9 +51,7 @@ def probes(context: Context, metrics: Callable[[], tuple[bytes, str]]) -> APIRou
     @router.get("/readyz")
     async def readyz() -> Response:
         """Whether everything that may be asked for is known here; if not, what is missing."""
-        missing = context.readiness.missing()
-        if missing:
-            raise Unavailable("not ready yet: " + "; ".join(missing))
+        context.readiness.check()
         return json_response({"status": "ready"})
 
     @router.get("/metrics", response_class=PlainTextResponse)

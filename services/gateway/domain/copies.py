@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from shared.contracts import codec
-from shared.contracts.errors import Unavailable, UnknownHorizon, UnknownSymbol
+from shared.contracts.errors import UnknownHorizon, UnknownSymbol
 from shared.contracts.records import CurrentRun, ModelRecord, Prediction, RunRecord, Universe
 from shared.contracts.symbols import Symbol
 from shared.contracts.terms import Horizon
@@ -48,11 +48,9 @@ class Held:
 @dataclass(slots=True)
 class Predictions:
     """The newest prediction of each symbol, as it may be shown: as soon as we know that another
-    model is live, that of the one before is stale, whatever its maker said of it. Until the copy is
-    `complete`, there may be more of them.
+    model is live, that of the one before is stale, whatever its maker said of it.
     """
 
-    complete: bool = False
     _told: dict[Symbol, Prediction] = field(default_factory=dict)
     _live: dict[Symbol, str] = field(default_factory=dict)
     _held: dict[Symbol, Held] = field(default_factory=dict)
@@ -114,9 +112,8 @@ class Predictions:
 
 @dataclass(slots=True)
 class Models:
-    """The live model of each symbol. Until the copy is `complete`, there may be more of them."""
+    """The live model of each symbol."""
 
-    complete: bool = False
     _records: dict[Symbol, ModelRecord] = field(default_factory=dict)
 
     def put(self, record: ModelRecord) -> None:
@@ -228,16 +225,6 @@ class Copies:
                 universe,
             )
         return universe is None or symbol in self._symbols
-
-    def check_models(self) -> None:
-        """Raises Unavailable until every model that was there when we began is known."""
-        if not self.models.complete:
-            raise Unavailable("the models are still being read: try again in a moment")
-
-    def check_predictions(self) -> None:
-        """Raises Unavailable until every prediction that was there when we began is known."""
-        if not self.predictions.complete:
-            raise Unavailable("the predictions are still being read: try again in a moment")
 
     def check_symbol(self, symbol: Symbol) -> None:
         """Raises UnknownSymbol for a symbol that is not in the universe, as far as we know."""

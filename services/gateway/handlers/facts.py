@@ -74,10 +74,6 @@ class Facts:
     def on_prediction_gone(self, symbol: Symbol) -> None:
         self._copies.predictions.remove(symbol)
 
-    def on_every_prediction(self) -> None:
-        """Those that were there when we began have all been told."""
-        self._copies.predictions.complete = True
-
     def on_model(self, record: ModelRecord) -> None:
         """What was foretold by the model before is stale from now on, and listeners hear so."""
         self._copies.models.put(record)
@@ -86,10 +82,6 @@ class Facts:
 
     def on_model_gone(self, symbol: Symbol) -> None:
         self._copies.models.remove(symbol)
-
-    def on_every_model(self) -> None:
-        """Those that were there when we began have all been told."""
-        self._copies.models.complete = True
 
     def on_open_signal(self, signal: Signal) -> None:
         self._copies.open_signals.put(signal)

@@ -18,7 +18,7 @@ from services.gateway.domain.access import Door, Keys, Role, fingerprint
 from services.gateway.domain.copies import Copies
 from services.gateway.domain.pace import Quotas
 from services.gateway.domain.problems import Refused
-from services.gateway.domain.readiness import Readiness
+from services.gateway.domain.readiness import MODELS, PREDICTIONS, Readiness
 from shared.contracts.configuration import KINDS, ConfigurationReport
 from shared.contracts.errors import (
     AppError,
@@ -287,12 +287,16 @@ class Site:
     """An application and a client of it."""
 
     def __init__(
-        self, cache: Path, *, keys: Keys | None = None, origins: frozenset[str] = frozenset()
+        self,
+        cache: Path,
+        *,
+        keys: Keys | None = None,
+        origins: frozenset[str] = frozenset(),
+        missing: tuple[str, ...] = ("everything",),
     ) -> None:
         self.office = Office()
         self.copies = Copies(universe=UNIVERSE)
-        self.copies.models.complete = self.copies.predictions.complete = True
-        self.readiness = Readiness("everything")
+        self.readiness = Readiness(*missing)
         self.look = Look()
         self.now = AT
         self.seen: list[tuple[str, str, int]] = []
@@ -1063,6 +1067,8 @@ async def test_what_is_no_name_is_replaced(site: Site, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/models", "/models/BTC_USDT", "/predictions/top"])
-async def test_what_is_still_being_read_is_not_said_to_be_missing(site: Site, path: str) -> None:
-    site.copies.models.complete = site.copies.predictions.complete = False
+async def test_what_is_still_being_read_is_not_said_to_be_missing(
+    tmp_path: Path, path: str
+) -> None:
+    site = Site(tmp_path, missing=(MODELS, PREDICTIONS))
     refused(await site.get(path), 503, "unavailable")
