@@ -7,17 +7,15 @@ connection it comes: a framework would spend five times what its answer costs on
 
 import itertools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from secrets import token_hex
 from typing import Final, NamedTuple
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
 
 from services.gateway.app.answers import known_tags, tagged_response
 from services.gateway.app.context import Context, Given
-from services.gateway.app.guard import HEADERS, Observe, caller, caller_address, policy, standing
-from services.gateway.app.sharing import share
+from services.gateway.app.guard import Observe, caller, caller_address, dress, policy, standing
 from services.gateway.domain.access import Door
 from services.gateway.domain.copies import Held, expired
 from services.gateway.domain.pace import Quotas, TooManyRequests
@@ -129,18 +127,8 @@ class Express:
 
 def _made(held: Held, wanted: _Wanted, policy: str, origins: frozenset[str]) -> _Ready:
     response = tagged_response(wanted.known, held.answer)
-    share(response.headers, None, origins)
+    dress(response.headers, None, origins)
     response.headers["ratelimit-policy"] = policy
-    headers = [*response.raw_headers, *_guarded(response)]
     lines = [b"HTTP/1.1 200 OK" if response.status_code == 200 else b"HTTP/1.1 304 Not Modified"]
-    lines += [name + b": " + value for name, value in headers]
+    lines += [name + b": " + value for name, value in response.raw_headers]
     return _Ready(held, response.status_code, b"\r\n".join([*lines, b""]), bytes(response.body))
-
-
-def _guarded(response: Response) -> Iterable[tuple[bytes, bytes]]:
-    """What every answer bears, unless it says otherwise."""
-    return (
-        (name.encode(), value.encode())
-        for name, value in HEADERS.items()
-        if name not in response.headers
-    )

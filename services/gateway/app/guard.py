@@ -23,7 +23,7 @@ from shared.runtime import logs
 API: Final = "/api/v1"
 BODY_BYTES: Final = 64 << 10
 #: On every answer that does not say otherwise.
-HEADERS: Final = {
+_HEADERS: Final = {
     # Plotly puts its styles into the page; scripts and connections are ours alone.
     "content-security-policy": (
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -65,6 +65,7 @@ class Guard:
         started = time.perf_counter()
         method: str = scope["method"]
         asked, origins = Headers(scope=scope), self._door.origins
+        preflight = is_preflight(method, asked, origins)
         request_id = _named(asked.get("x-request-id", ""))
         REQUEST_ID.set(request_id)
         logs.mark(request_id=request_id)
@@ -76,21 +77,19 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                dress(headers, asked.get("origin"), origins)
                 headers["x-request-id"] = request_id
-                share(headers, asked.get("origin"), origins)
                 if quota is not None:
                     headers["ratelimit-policy"] = policy(self._quotas)
                     headers["ratelimit"] = standing(quota)
             await send(message)
 
         try:
-            quota = self._admit(scope)
+            quota = self._admit(scope, asked, preflight=preflight)
         except AppError as exc:
             await problem_response(problem_of(exc))(scope, receive, send_guarded)
         else:
-            app = PREFLIGHT_ANSWER if is_preflight(method, asked, origins) else self._app
+            app = PREFLIGHT_ANSWER if preflight else self._app
             # Routes answer GET; the server leaves the body out by itself.
             inner = {**scope, "method": "GET"} if method == "HEAD" else scope
             await app(inner, _limited(receive), send_guarded)
@@ -99,12 +98,12 @@ class Guard:
             route = _route(scope)
             self._observe(method, route, status, time.perf_counter() - started)
 
-    def _admit(self, scope: Scope) -> Quota:
+    def _admit(self, scope: Scope, headers: Headers, *, preflight: bool) -> Quota:
         """Whoever had to show a key is counted by it, everybody else by address."""
-        headers, address = Headers(scope=scope), caller_address(scope.get("client"))
+        address = caller_address(scope.get("client"))
         self._door.check_names(headers.get("host", ""), headers.get("origin"))
         method, path, key = scope["method"], scope["path"], headers.get("authorization")
-        if is_preflight(method, headers, self._door.origins):
+        if preflight:
             return self._quotas.take(address)
         try:
             self._door.admit(method, path, key)
@@ -117,6 +116,13 @@ class Guard:
         if not length.isdecimal() or int(length) > BODY_BYTES:
             raise BodyTooLarge
         return quota
+
+
+def dress(headers: MutableHeaders, origin: str | None, origins: frozenset[str]) -> None:
+    """What every answer bears, to a page of `origin` or to a program."""
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    share(headers, origin, origins)
 
 
 def caller(door: Door, key: str | None, address: str) -> str:
